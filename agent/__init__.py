@@ -1,0 +1,1 @@
+"""Edgetrack on the device: capture, detect, track, rules, alerts."""

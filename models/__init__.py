@@ -1,0 +1,1 @@
+"""Architectures, data, training and evaluation, and the bundles that ship."""
