@@ -1,0 +1,40 @@
+# Everything here is spelled out for people without make in README.md, "Without make".
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+
+.PHONY: demo test setup check bench faults clean
+
+## make demo: install what the agent needs and run the main job on a bundled clip
+demo: $(VENV)/.agent
+	$(BIN)/edgetrack-agent demo
+
+## make test: install everything and run the tests
+test: setup
+	$(BIN)/python -m pytest
+
+## make setup: .venv with all that demo, tests, models and converter need
+setup: $(VENV)/.workstation
+
+## make check: formatting, lint, types
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edgetrack: expected Python 3.11 or newer, got " + sys.version.split()[0] + "; make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.agent: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --constraint .ci/constraints.txt --editable ".[demo]"
+	touch $@
+
+$(VENV)/.workstation: pyproject.toml .ci/constraints.txt $(VENV)/.agent
+	$(PIP) --constraint .ci/constraints.txt --editable ".[coral,demo,converter,models,dev]"
+	$(PIP) --no-deps trackeval==1.3.0
+	touch $@
