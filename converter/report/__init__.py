@@ -1,0 +1,1 @@
+"""The report of a conversion: `report.html` for people, `report.json` for programs."""

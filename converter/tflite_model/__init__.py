@@ -1,0 +1,1 @@
+"""A `.tflite` file as plain records, read without running it."""
