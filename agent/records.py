@@ -214,6 +214,7 @@ class Alert:
         track: the track that it is about; None for those of a whole zone or camera.
         zone, tripwire: names in the configuration, or None.
         evidence: the conditions and values that decided, JSON types only.
+        counts: numbers that the rule keeps, such as crossings by direction or objects in the zone.
     """
 
     rule: str
@@ -228,3 +229,4 @@ class Alert:
     zone: str | None = None
     tripwire: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Alerts: from a rule's finding to the broker's acknowledgement, and to those who receive it."""

@@ -1,0 +1,119 @@
+"""The broker, the outbox and what is published beside the alerts, as a user configures them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from agent.settings import Section, Seconds
+
+_SCHEMES = {"mqtt": 1883, "mqtts": 8883}
+
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128)]
+"""One or more topic levels without wildcards."""
+
+
+class TlsSettings(Section):
+    """How the connection of an `mqtts://` broker is proved."""
+
+    ca: Path | None = None
+    """PEM file of the authority that signed the broker's certificate; the system's authorities when left out."""
+    cert: Path | None = None
+    """PEM file of this device's own certificate, where the broker asks for one."""
+    key: Path | None = None
+    """PEM file of the key to `cert`."""
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    """The oldest TLS version that is accepted."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TlsSettings:
+        if (self.cert is None) != (self.key is None):
+            missing = "key" if self.key is None else "cert"
+            raise ValueError(f"expected cert and key together, got no {missing}")
+        return self
+
+
+class BrokerSettings(Section):
+    """The MQTT broker that receives the alerts."""
+
+    url: str = "mqtt://localhost:1883"
+    """`mqtt://host:port`, or `mqtts://host:port` for TLS; without a port 1883 and 8883."""
+    username: str | None = None
+    """User at the broker."""
+    password: SecretStr | None = None
+    """Better kept out of this file: `EDGETRACK_BROKER_PASSWORD` in the environment, `password_file`, or a
+    systemd credential named `edgetrack-broker-password` supply it too; the first of these that is there wins,
+    this field comes last."""
+    password_file: Path | None = None
+    """File whose first line is the password."""
+    client_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """MQTT client identifier; `edgetrack-<device>` when left out. Two clients of one id throw each other out."""
+    tls: TlsSettings = TlsSettings()
+    """Certificates, for `mqtts://`."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """MQTT version; auto takes 5 and falls back to 3.1.1 where the broker speaks only that. Only 5 tells the
+    agent when the broker's access rules refuse an alert."""
+    keepalive_s: Annotated[int, Field(ge=2, le=3600)] = 15
+    """A dead connection is noticed within twice this."""
+    in_flight: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Alerts sent and not yet acknowledged, at most."""
+    acknowledge_timeout_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """A broker that acknowledges nothing for this long is reconnected."""
+    reconnect_max_s: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
+    """Longest wait between two attempts to connect; the waits grow from a quarter of a second, with jitter."""
+    topic_root: TopicName = "edgetrack"
+    """First level of every topic."""
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        wanted = "expected mqtt://host[:port] or mqtts://host[:port]"
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError(f"{wanted}, got {url!r} ({error})") from error
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(f"{wanted}, got one with a user in it; use `username` and a password source")
+        if parts.scheme not in _SCHEMES or not parts.hostname or port == 0:
+            raise ValueError(f"{wanted}, got {url!r}")
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ValueError(f"{wanted}, got {url!r}; remove what follows the port")
+        return url
+
+    @property
+    def host(self) -> str:
+        """Host name or address of the broker."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """TCP port of the broker."""
+        parts = urlsplit(self.url)
+        return parts.port or _SCHEMES[parts.scheme]
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return urlsplit(self.url).scheme == "mqtts"
+
+
+class OutboxSettings(Section):
+    """Where alerts wait until the broker has them."""
+
+    path: Path | None = None
+    """SQLite file; when left out `outbox-<device>.sqlite` in systemd's state directory, or else in
+    `~/.local/state/edgetrack`."""
+    max_size_mb: Annotated[float, Field(gt=0)] = 256.0
+    """Megabytes of waiting alerts; beyond it the oldest of the lowest priority are dropped and counted."""
+    max_age_s: Seconds = 7 * 86400.0
+    """Alerts that waited longer are dropped and counted; 0 keeps them for ever. Alerts made while the clock was
+    not synchronised have no known age and stay."""
+    max_in_memory: Annotated[int, Field(ge=1)] = 2000
+    """Alerts kept in memory while the disk takes none."""
+    synchronous: Literal["full", "normal"] = "full"
+    """full: a committed alert survives a power cut. normal: it survives the end of the process only, at a
+    hundredth of the cost."""
