@@ -1,0 +1,1 @@
+"""What is worth an alert: zones, tripwires and the rules over them."""
