@@ -1,0 +1,185 @@
+"""`edgetrack-agent`: what a user types. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from agent.errors import ConfigError, EdgetrackError
+from agent.version import __version__
+
+app = typer.Typer(
+    name="edgetrack-agent",
+    help="Watch cameras, track what moves, and publish alerts over MQTT without losing one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration file.")]
+Model = Annotated[Path, typer.Option("--model", "-m", help="A .tflite file, its ModelSpec (.json) beside it.")]
+Source = Annotated[
+    str, typer.Option("--source", "-s", help="Video file, folder of pictures, /dev/video0, rtsp:// or http:// URL.")
+]
+Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line, for models without a spec.")]
+Broker = Annotated[str | None, typer.Option("--broker", help="mqtt://[user@]host[:port] or mqtts://…")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the interpreter.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, edgetpu, usb, usb:0 or pci:0.")]
+Runtime = Annotated[str, typer.Option("--runtime", help="auto, litert or tflite-runtime.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgetrack-agent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Folder for an annotated video of each camera; to see what the agent saw.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Folder for a recording (detections, tracks, times) of each camera.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Run until stopped; with files as sources, until their end."""
+    from agent.app import run_config
+
+    run_config(config, annotate=annotate, record=record, progress=not quiet and sys.stderr.isatty())
+
+
+@app.command()
+def demo(
+    broker: Broker = None,
+    output: Annotated[Path, typer.Option(help="Folder for the annotated clip and picture.")] = Path("demo-output"),
+    seconds: Annotated[float | None, typer.Option(min=1.0, help="Only this much of the clip.")] = None,
+) -> None:
+    """The whole way from camera to alert on a bundled clip, over real MQTT; exit 0 only if alerts came back."""
+    from agent.demo.run import run_demo
+
+    raise typer.Exit(run_demo(broker, output, seconds))
+
+
+@app.command()
+def check(config: ConfigFile) -> None:
+    """Check a configuration and the files that it names; exit 78 and a line per fault if there are any."""
+    from agent.app import check_config
+
+    check_config(config)
+    print(f"{config}: ok")
+
+
+@app.command()
+def schema() -> None:
+    """Write the JSON Schema of the configuration, for editors."""
+    import json
+
+    from agent.config import Config
+
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    print(json.dumps(document, indent=2))
+
+
+@app.command()
+def watch(
+    broker: Broker = None,
+    config: Annotated[Path | None, typer.Option(help="Take the broker and its password from this file.")] = None,
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of the table.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many alerts.")] = None,
+) -> None:
+    """Subscribe and show alerts as they come."""
+    from agent.watch import watch_alerts
+
+    watch_alerts(broker, config, json_lines=json_lines, count=count)
+
+
+@app.command()
+def detect(
+    model: Model,
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Detections in MOTChallenge format.")],
+    labels: Labels = None,
+    min_score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Default: the model's own.")] = None,
+    device: Device = "cpu",
+    threads: Threads = 2,
+    runtime: Runtime = "auto",
+) -> None:
+    """Detect on a video or folder and write `frame, -1, left, top, width, height, score, class` lines."""
+    from agent.offline import detect_to_file
+
+    detect_to_file(model, labels, source, output, min_score=min_score, device=device, threads=threads, runtime=runtime)
+
+
+@app.command()
+def track(
+    detections: Annotated[
+        Path, typer.Option("--detections", "-d", help="A det.txt, or a folder of SEQ/det/det.txt with SEQ/seqinfo.ini.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A file, or a folder for SEQ.txt files.")],
+    fps: Annotated[float | None, typer.Option(min=0.01, help="Frames a second; default: seqinfo.ini, else 30.")] = None,
+    tracker: Annotated[
+        Path | None, typer.Option("--tracker", help="YAML file with tracker settings, as under `tracker:`.")
+    ] = None,
+) -> None:
+    """Track detections in MOTChallenge format, online, one frame at a time."""
+    from agent.offline import track_files
+
+    track_files(detections, output, fps, tracker)
+
+
+@app.command()
+def bench(
+    model: Model,
+    source: Source,
+    labels: Labels = None,
+    device: Device = "cpu",
+    threads: Threads = 2,
+    runtime: Runtime = "auto",
+    frames: Annotated[int, typer.Option(min=20, help="How many frames at most.")] = 600,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Time every stage, and the pipeline against a bare invoke() loop of the same model."""
+    from agent.bench import bench_pipeline
+
+    bench_pipeline(
+        model, labels, source, device=device, threads=threads, runtime=runtime, max_frames=frames, as_json=as_json
+    )
+
+
+def main() -> NoReturn:
+    """The entry point: every error that a user can mend is one line and an exit code."""
+    try:
+        app()
+    except ConfigError as error:
+        print(*error.faults, sep="\n", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except EdgetrackError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`… | head`); what is left in the buffer has nowhere to go.
+        sys.stderr.close()
+        sys.exit(141)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
