@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -17,7 +17,10 @@ from agent.errors import ModelError
 from agent.settings import Fraction, Section
 
 Task = Literal["detection", "classification", "embedding", "sequence"]
-DecoderName = Literal["ssd-postprocess", "yolov5", "yolov8", "yolox", "fastestdet", "yunet", "anchor-free"]
+PositiveFloat = Annotated[float, Field(gt=0)]
+DecoderName = Literal[
+    "ssd-postprocess", "yolov5", "yolov8", "yolox", "fastestdet", "yunet", "anchor-free", "end-to-end"
+]
 
 
 class InputSpec(Section):
@@ -41,6 +44,8 @@ class InputSpec(Section):
     """Where a letterboxed picture lies in the input; YOLOX pads right and bottom only."""
     pad: int = Field(default=114, ge=0, le=255)
     """Grey of the padding."""
+    interpolation: Literal["linear", "area"] = "linear"
+    """How pictures are resized; "area" costs more and does not alias where large pictures become small."""
 
     @model_validator(mode="after")
     def _check(self) -> InputSpec:
@@ -57,11 +62,14 @@ class OutputSpec(Section):
     """One output tensor and the part it plays for the decoder."""
 
     role: str
-    """What the decoder calls it: "boxes", "scores", "classes", "count", "predictions", "embedding" …"""
+    """What the decoder calls it: "boxes", "scores", "objectness", "classes", "count", "predictions" …;
+    which ones each decoder knows stands in `agent.vision.decode`."""
     name: str | None = None
     """Name of the tensor in the file."""
     index: int | None = Field(default=None, ge=0)
     """Position among the file's outputs, used when there is no name."""
+    stride: int | None = Field(default=None, ge=1)
+    """Px of the input per cell when the output holds one scale of several; None when it holds all of them."""
 
     @model_validator(mode="after")
     def _check(self) -> OutputSpec:
@@ -102,8 +110,9 @@ class ModelSpec(Section):
     decoder: DecoderName | None = None
     strides: tuple[int, ...] = ()
     """Px of the input per cell, one per output scale, for decoders that work on grids."""
-    box_scale: float = Field(default=1.0, gt=0)
-    """Multiplies decoded boxes to px of the input: 1 when the outputs are in px, the input's side when 0..1."""
+    box_scale: PositiveFloat | tuple[PositiveFloat, PositiveFloat] = 1.0
+    """Multiplies decoded boxes to px of the input: 1 when the outputs are in px, the input's side, or its
+    (width, height), when they are 0..1."""
     scores_are_logits: bool = False
     """True when scores still need a sigmoid."""
     labels: tuple[str, ...] = ()
@@ -142,7 +151,9 @@ def load_spec(path: Path) -> ModelSpec:
     except OSError as error:
         raise ModelError(str(path), f"expected a ModelSpec, got {error.strerror or error}") from error
     except ValueError as error:
-        raise ModelError(str(path), f"expected JSON, got {error}", "write it again with edgetrack-convert") from error
+        raise ModelError(
+            str(path), f"expected JSON, got {error}", "write it again with edgetrack-convert"
+        ) from error
     try:
         return ModelSpec.model_validate(content)
     except ValidationError as error:
