@@ -43,7 +43,9 @@ class RuleBase(Section):
     @model_validator(mode="after")
     def _check_areas(self) -> RuleBase:
         if self.min_area > self.max_area:
-            raise ValueError(f"min_area: expected at most max_area ({self.max_area:g}), got {self.min_area:g}")
+            raise ValueError(
+                f"min_area: expected at most max_area ({self.max_area:g}), got {self.min_area:g}"
+            )
         return self
 
     @property
@@ -105,7 +107,9 @@ class OccupancyRule(RuleBase):
     @model_validator(mode="after")
     def _check(self) -> OccupancyRule:
         if (self.above is None) == (self.below is None):
-            raise ValueError("expected either above or below, got " + ("neither" if self.above is None else "both"))
+            raise ValueError(
+                "expected either above or below, got " + ("neither" if self.above is None else "both")
+            )
         return self
 
 

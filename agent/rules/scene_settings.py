@@ -95,8 +95,8 @@ class Tripwire(Section):
     """How far beyond the line an object must come to have crossed it, as a part of its own size (the square
     root of its box's area): an object that stands on the line is not counted again and again."""
     strict: bool = False
-    """True: an object must also have been that far on the other side before. False: it may have appeared on
-    the line's edge."""
+    """True: an object must have been that far on the other side before. False: it may also appear or vanish
+    nearer to the line."""
 
     @field_validator("points")
     @classmethod
@@ -140,5 +140,7 @@ class Ground(Section):
             for left_out in range(4):
                 a, b, c = (point for index, point in enumerate(points) if index != left_out)
                 if abs(_turn(a, b, c)) < 1e-9:
-                    raise ValueError(f"{name}: expected no three on one line, got {[list(p) for p in (a, b, c)]}")
+                    raise ValueError(
+                        f"{name}: expected no three on one line, got {[list(p) for p in (a, b, c)]}"
+                    )
         return self

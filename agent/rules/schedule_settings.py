@@ -66,7 +66,9 @@ class Window(Section):
         if self.start == "24:00":
             raise ValueError("start: expected a time of day from 00:00 to 23:59, got 24:00")
         if self.start == self.end:
-            raise ValueError(f"expected an end other than the start {self.start}; leave both out for a whole day")
+            raise ValueError(
+                f"expected an end other than the start {self.start}; leave both out for a whole day"
+            )
         return self
 
 

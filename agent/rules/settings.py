@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from agent.rules.rule_settings import AnyRule, RuleBase, SpeedRule
 from agent.rules.scene_settings import Ground, Mask, Tripwire, Zone
 from agent.rules.schedule_settings import TimeZone
-from agent.settings import Name, Section
+from agent.settings import Name, Seconds, Section
 
 
 def _refer(key: str, name: str, known: Iterable[str], what: str) -> None:
@@ -35,7 +35,9 @@ def _check_places(rule: RuleBase, info: ValidationInfo) -> RuleBase:
     if "tripwires" in info.data and (tripwire := getattr(rule, "tripwire", None)) is not None:
         _refer("tripwire", tripwire, info.data["tripwires"], "tripwire")
     if isinstance(rule, SpeedRule) and rule.above_m_s is not None and info.data.get("ground", 0) is None:
-        raise ValueError("above_m_s: expected a ground section in this camera, got none; add it or use above_px_s")
+        raise ValueError(
+            "above_m_s: expected a ground section in this camera, got none; add it or use above_px_s"
+        )
     return rule
 
 
@@ -72,6 +74,9 @@ class RulesSettings(Section):
     """Areas in which detections are ignored."""
     ground: Ground | None = None
     """Places known in metres; for speeds over ground."""
+    rejoin_s: Seconds = 10.0
+    """An object at rest that is lost from sight is taken for the same when one of its class is found in its
+    place within this time: a parked car is one object however many people hide it."""
     rules: tuple[Annotated[AnyRule, AfterValidator(_check_places)], ...] = Field(default=())
     """What is worth an alert."""
 
