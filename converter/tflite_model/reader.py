@@ -19,7 +19,14 @@ import tflite
 from numpy.typing import NDArray
 
 from agent.errors import DataError
-from converter.tflite_model.structure import Operator, OptionValue, Quantization, Subgraph, Tensor, TfliteModel
+from converter.tflite_model.structure import (
+    Operator,
+    OptionValue,
+    Quantization,
+    Subgraph,
+    Tensor,
+    TfliteModel,
+)
 
 FILE_IDENTIFIER = b"TFL3"
 MAX_FILE_BYTES = 2**31 - 1
@@ -28,7 +35,16 @@ MAX_TEXT = 4096
 """Names longer than this are cut: real ones join a handful of layer names."""
 MAX_ELEMENTS = 2**40
 
-_DAMAGE = (struct.error, ValueError, IndexError, KeyError, TypeError, OverflowError, AttributeError, MemoryError)
+_DAMAGE = (
+    struct.error,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    AttributeError,
+    MemoryError,
+)
 """What the generated classes and NumPy raise on offsets that lead nowhere."""
 
 _ADVICE = "copy or convert it again"
@@ -63,7 +79,9 @@ def parse_tflite(content: bytes, path: Path) -> TfliteModel:
         return _Reader(content, path).model()
     except _DAMAGE as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(str(path), f"expected a whole TFLite model, got a damaged one ({text[:120]})", _ADVICE) from None
+        raise DataError(
+            str(path), f"expected a whole TFLite model, got a damaged one ({text[:120]})", _ADVICE
+        ) from None
 
 
 class _Reader:
@@ -84,7 +102,9 @@ class _Reader:
         if model.Version() != 3:
             raise self._damage(f"schema version 3 expected, got {model.Version()}")
         self._count("operator codes", model.OperatorCodesLength())
-        self._codes = [self._operator_code(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
+        self._codes = [
+            self._operator_code(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())
+        ]
         self._buffer_count = self._count("buffers", model.BuffersLength())
         graphs = self._count("subgraphs", model.SubgraphsLength())
         if graphs == 0:
@@ -96,7 +116,13 @@ class _Reader:
             for i in range(self._count("signatures", model.SignatureDefsLength()))
         )
         return TfliteModel(
-            self._path, len(self._content), self._text(model.Description()), subgraphs, metadata, min_runtime, signatures
+            self._path,
+            len(self._content),
+            self._text(model.Description()),
+            subgraphs,
+            metadata,
+            min_runtime,
+            signatures,
         )
 
     def _damage(self, text: str) -> ValueError:
@@ -173,9 +199,17 @@ class _Reader:
         data, external = self._buffer(tensor.Buffer())
         quantization = self._quantization(tensor.Quantization(), index)
         return Tensor(
-            index, self._text(tensor.Name()), dtype, tuple(max(size, 0) for size in shape), signature, quantization,
-            data, bool(tensor.IsVariable()), tensor.Sparsity() is not None, external,
-        )  # fmt: skip
+            index=index,
+            name=self._text(tensor.Name()),
+            dtype=dtype,
+            shape=tuple(max(size, 0) for size in shape),
+            signature=signature,
+            quantization=quantization,
+            data=data,
+            variable=bool(tensor.IsVariable()),
+            sparse=tensor.Sparsity() is not None,
+            external=external,
+        )
 
     def _quantization(self, quantization: Any, index: int) -> Quantization | None:
         if quantization is None:
@@ -245,10 +279,8 @@ def _enum_names(enum: str) -> dict[int, str]:
 @cache
 def _option_fields(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The scalar and the vector fields of an options table, from its generated class."""
-    methods = {
-        name for name in vars(getattr(tflite, kind))
-        if name[0].isupper() and name != "Init" and not name.startswith("GetRootAs") and "HasIdentifier" not in name
-    }  # fmt: skip
+    methods = {name for name in vars(getattr(tflite, kind)) if name[0].isupper() and name != "Init"}
+    methods -= {name for name in methods if name.startswith("GetRootAs") or "HasIdentifier" in name}
     vectors = {name for name in methods if f"{name}AsNumpy" in methods}
     tables = {name for name in methods if f"{name}Length" in methods} - vectors
     derived = {f"{name}{end}" for name in vectors | tables for end in ("AsNumpy", "Length", "IsNone")}

@@ -56,8 +56,14 @@ class Quantization:
 
     def __str__(self) -> str:
         if self.per_channel:
-            return f"{len(self.scales)} scales {min(self.scales):.3g}..{max(self.scales):.3g}, axis {self.axis}"
-        return f"{self.scales[0]:.6g}·(q{-self.zero_points[0]:+d})" if self.zero_points[0] else f"{self.scales[0]:.6g}·q"
+            return (
+                f"{len(self.scales)} scales {min(self.scales):.3g}..{max(self.scales):.3g}, axis {self.axis}"
+            )
+        return (
+            f"{self.scales[0]:.6g}·(q{-self.zero_points[0]:+d})"
+            if self.zero_points[0]
+            else f"{self.scales[0]:.6g}·q"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +161,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Subgraph:
-    """A graph of operators in execution order; the first of a file is the model, others are bodies of IF, WHILE …"""
+    """A graph of operators in execution order: a file's first is the model, others are bodies of IF, WHILE …"""
 
     name: str
     tensors: tuple[Tensor, ...]

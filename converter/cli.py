@@ -1,0 +1,40 @@
+"""`edgetrack-convert`: the list of its commands, and one line for every error.
+
+A command lives in its own module below `converter.commands`, which imports what is heavy (TensorFlow, ONNX,
+NumPy) inside the function that needs it: `--help` answers without any of them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from agent.errors import EdgetrackError
+from converter.commands.compile import compile_command
+from converter.commands.inspect import inspect_command
+
+app = typer.Typer(
+    name="edgetrack-convert",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Trained CNN and LSTM models in, proven int8 TFLite for CPU and Edge TPU out."""
+
+
+app.command("inspect")(inspect_command)
+app.command("compile")(compile_command)
+
+
+def main() -> None:
+    """Entry point: an `EdgetrackError` becomes one line on stderr and its own exit code."""
+    try:
+        app()
+    except EdgetrackError as error:
+        print(f"edgetrack-convert: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,1 @@
+"""The commands of `edgetrack-convert`, one module each, light to import."""

@@ -1,0 +1,1 @@
+"""What the Edge TPU and its compiler take: operator table, rules, verdict, and running the compiler."""
