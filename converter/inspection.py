@@ -30,8 +30,9 @@ class Inspection:
         lines = [f"operator {w.operator} '{w.tensor}': {w.text}; {w.advice}" for w in self.scales]
         if dense := per_channel_dense(self.model):
             lines.append(
-                f"operators {', '.join(map(str, dense))}: FULLY_CONNECTED with a scale per channel; edgetpu_compiler and "
-                "TFLite up to 2.7 take it and compute nonsense; convert Dense layers with one scale"
+                f"operators {', '.join(map(str, dense))}: FULLY_CONNECTED with a scale per channel; "
+                "edgetpu_compiler and TFLite up to 2.7 take it and compute nonsense; "
+                "convert Dense layers with one scale"
             )
         lines += self.edgetpu.notes
         return tuple(lines)

@@ -1,4 +1,4 @@
-"""Which runtimes can load a `.tflite` file: tflite-runtime 2.14, LiteRT 2.3, and the TFLite around libedgetpu.
+"""Which runtimes can load a `.tflite` file: tflite-runtime 2.14, LiteRT 2.3, the TFLite of libedgetpu.
 
 Decided from the operators and versions in the file against each runtime's registry
 (`converter.edgetpu.op_table`), so that it is known without having them all installed.
@@ -68,8 +68,10 @@ def _judge(
     heed = tuple(unsure)
     if old and not refused and (dense := per_channel_dense(model)):
         heed += (
-            f"operators {', '.join(map(str, dense))}: FULLY_CONNECTED with a scale per channel is loaded, "
-            "and computed wrongly; convert Dense layers with one scale",
+            (
+                f"operators {', '.join(map(str, dense))}: FULLY_CONNECTED with a scale per channel loads, "
+                "and computed wrongly; convert Dense layers with one scale"
+            ),
         )
     if refused:
         return RuntimeVerdict(runtime, False, (*refused, *heed))

@@ -10,6 +10,7 @@ import typer
 
 def compile_command(
     file: Annotated[Path, typer.Argument(help="A fully quantised .tflite file.", metavar="FILE.tflite")],
+    *,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the compiled file; default: beside FILE."),

@@ -23,6 +23,7 @@ _EXIT_CODES = """
 
 def inspect_command(
     file: Annotated[Path, typer.Argument(help="A .tflite file.", metavar="FILE.tflite")],
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     every: Annotated[
         bool, typer.Option("--all", help="List every operator, not only those that stay on the CPU.")

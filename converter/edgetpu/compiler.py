@@ -1,4 +1,4 @@
-"""Running edgetpu_compiler: found or explained, in a folder of its own, with a time-out, all files or none."""
+"""Running edgetpu_compiler: in a folder of its own, with a time-out, all its files or none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import ModelError, StorageError
+from agent.errors import DataError, ModelError, StorageError
 from converter.edgetpu.compiler_log import CompilerLog, explain_failure, parse_log
 from converter.edgetpu.verdict import judge
 from converter.tflite_model.reader import read_tflite
@@ -57,13 +57,14 @@ def container_command(model: Path, output: Path, segments: int = 1, min_runtime:
     """
     repository = "https://packages.cloud.google.com/apt"
     key = "/usr/share/keyrings/coral.gpg"
+    source = f"deb [signed-by={key}] {repository} coral-edgetpu-stable main"
     options = compiler_options("/out", segments, min_runtime)
     inside = " && ".join(
         (
             "apt-get update -q",
             "apt-get install -qy ca-certificates curl gnupg",
             f"curl -fsSL {repository}/doc/apt-key.gpg | gpg --dearmor -o {key}",
-            f"echo 'deb [signed-by={key}] {repository} coral-edgetpu-stable main' > /etc/apt/sources.list.d/coral.list",
+            f"echo '{source}' > /etc/apt/sources.list.d/coral.list",
             "apt-get update -q",
             "apt-get install -qy edgetpu-compiler",
             shlex.join([PROGRAM, *options, f"/in/{model.name}"]),
@@ -123,7 +124,7 @@ def compile_for_edgetpu(
         )
     with tempfile.TemporaryDirectory(prefix="edgetpu-") as name:
         folder = Path(name)
-        # A plain name of our own: the compiler takes a leading dash for an option and builds its output's name.
+        # A plain name of our own: the user's may begin with a dash, and the output's is made from it.
         source = folder / "in" / "model.tflite"
         target = folder / "out"
         try:
@@ -137,7 +138,7 @@ def compile_for_edgetpu(
         log = parse_log(text)
         names = _expected_names(segments)
         missing = [name for name in names if not _whole(target / name)]
-        if code != 0 or missing or log.errors and not log.models:
+        if code != 0 or missing:
             problem, hint = explain_failure(log)
             raise ModelError(str(model), problem, hint)
         files = _publish(model, output, [target / name for name in names], segments)
@@ -152,8 +153,6 @@ def _expected_names(segments: int) -> list[str]:
 
 def _whole(path: Path) -> bool:
     """A file that the compiler finished: half a flatbuffer has offsets that lead past its end."""
-    from agent.errors import DataError
-
     try:
         read_tflite(path)
     except DataError:
@@ -162,7 +161,7 @@ def _whole(path: Path) -> bool:
 
 
 def _run(command: list[str], folder: Path, timeout_s: float) -> tuple[str, int]:
-    """Run the compiler with its children in a process group of their own, so that a time-out ends them all."""
+    """Run the compiler and its children in a process group, so that a time-out ends them all."""
     log = folder / "log"
     try:
         with log.open("wb") as stream:
@@ -204,7 +203,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _publish(model: Path, output: Path, files: list[Path], segments: int) -> tuple[Path, ...]:
-    """Move the results beside each other in `output`, each by a rename, so that no half file has a final name."""
+    """Move the results into `output`, each by a rename, so that no half file has a final name."""
     written: list[Path] = []
     waiting: list[Path] = []
     try:

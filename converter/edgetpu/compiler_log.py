@@ -1,7 +1,7 @@
 """What edgetpu_compiler printed, as records, and what its failures mean.
 
-The texts are those of versions 2.1 to 16.0 as users published them (google-coral/edgetpu#60, #317, #427, #512,
-#572, #601, #631, #671, #829).
+The texts are those of versions 2.1 to 16.0 as users published them (google-coral/edgetpu#60, #317, #427,
+#512, #572, #601, #631, #671, #829).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CompiledModel:
 
     Args:
         input_name, output_name: files, as the compiler names them.
-        on_chip_used, on_chip_left, off_chip: parameters cached on the chip, room left, and sent at each inference.
+        on_chip_used, on_chip_left, off_chip: parameters on the chip, room left, and sent at each inference.
         subgraphs: number of Edge TPU subgraphs.
         total: number of operators.
         operators: the table; empty without --show_operations.
@@ -59,7 +59,8 @@ class CompiledModel:
         total = self.total if self.total is not None else sum(row.count for row in self.operators)
         text = f"{self.output_name}: {total - (self.on_cpu or 0)} of {total} operators on the Edge TPU"
         if self.on_chip_used is not None and self.on_chip_left is not None:
-            text += f", {self.on_chip_used / 2**20:.2f} MiB of parameters on the chip ({self.on_chip_left / 2**20:.2f} left)"
+            used, left = self.on_chip_used / 2**20, self.on_chip_left / 2**20
+            text += f", {used:.2f} MiB of parameters on the chip ({left:.2f} left)"
         if self.off_chip:
             text += f", {self.off_chip / 2**20:.2f} MiB sent at each inference"
         return text
@@ -165,7 +166,7 @@ def explain_failure(log: CompilerLog) -> tuple[str, str]:
         compiler = f"edgetpu_compiler {log.version}" if log.version else "the compiler"
         return (
             f"operator {name} version {version} is newer than the compiler knows ({compiler})",
-            "run `edgetrack-convert inspect` on the file: it names each such operator and what to write instead",
+            "run `edgetrack-convert inspect` on it: it names each such operator and what to write instead",
         )
     for mark, problem, hint in _EXPLANATIONS:
         if mark in text:

@@ -1,9 +1,10 @@
 """How much room a model's parameters need in the Edge TPU's memory, estimated.
 
 The Edge TPU has 8 MB of SRAM for parameters, the program and activations (coral.ai/docs/edgetpu/compiler,
-"Parameter data caching"). What does not fit is sent over USB or PCIe at each inference. Published logs of the
-compiler (google-coral/edgetpu#60, #324, #427, #458, #463, #518, #572, #671) show 6.9 to 7.7 MiB for parameters,
-less with large activations (down to 1.1 MiB), and parameters that grow by 0 to 27 % when they are laid out.
+"Parameter data caching"). What does not fit is sent over USB or PCIe at each inference. Published logs of
+the compiler (google-coral/edgetpu#60, #324, #427, #458, #463, #518, #572, #671) show 6.9 to 7.7 MiB for
+parameters, less with large activations (down to 1.1 MiB), and parameters that grow by 0 to 27 % when they
+are laid out.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def _equal_dilation(operator: Operator, inputs: Tensors, outputs: Tensors) -> Re
             return Reason(
                 "groups",
                 f"a grouped convolution ({data.shape[-1] // channels} groups)",
-                "use SPLIT, one CONV_2D per group and CONCATENATION, or a full convolution with zeros between groups",
+                "use SPLIT, one CONV_2D per group and CONCATENATION, or one full CONV_2D with zeros",
             )
     return None
 

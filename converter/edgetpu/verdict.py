@@ -1,8 +1,8 @@
 """What of a `.tflite` file edgetpu_compiler will put on the Edge TPU, decided from the file alone.
 
-Without its option for more, the compiler makes one Edge TPU subgraph: from the inputs up to the first operators
-that it cannot take. An operator that depends on a CPU operator which itself depends on the TPU stays on the CPU;
-CPU operators that come before the TPU part (QUANTIZE from float, CAST) do no harm.
+Without its option for more, the compiler makes one Edge TPU subgraph: from the inputs up to the first
+operators that it cannot take. An operator that depends on a CPU operator which itself depends on the TPU
+stays on the CPU; CPU operators that come before the TPU part (QUANTIZE from float, CAST) do no harm.
 """
 
 from __future__ import annotations
@@ -82,10 +82,7 @@ def judge(model: TfliteModel, min_runtime: int = 14) -> Verdict:
     graph = model.main
     refused = _refusal(model)
     own = [obstacle(op, graph, op_table().get(op.name), min_runtime) for op in graph.operators]
-    if refused is not None:
-        reasons = _refuse_all(graph, own, refused)
-    else:
-        reasons = _one_subgraph(graph, own)
+    reasons = _refuse_all(graph, own, refused) if refused is not None else _one_subgraph(graph, own)
     operators = tuple(
         OperatorVerdict(op.index, op.name, op.version, reason is None, reason)
         for op, reason in zip(graph.operators, reasons, strict=True)
@@ -175,20 +172,22 @@ def _one_subgraph(graph: Subgraph, own: list[Reason | None]) -> list[Reason | No
         inputs = [i for i in op.inputs if i >= 0]
         stop = next((behind[i] for i in inputs if behind[i] is not None), None)
         after_tpu = any(on_tpu[i] for i in inputs)
-        if reason is None and stop is not None:
-            reason = Reason(
-                BEHIND,
-                f"lies behind operator {stop.index} {stop.name}, which stays on the CPU",
-                f"see operator {stop.index}; the compiler makes one Edge TPU subgraph",
-            )
-        elif reason is not None and stop is None and after_tpu:
+        if reason is not None and stop is None and after_tpu:
             stop = op
         for i in op.outputs:
             if i >= 0:
                 on_tpu[i] = after_tpu or reason is None
                 behind[i] = stop
-        reasons.append(reason)
+        reasons.append(_behind(stop) if reason is None and stop is not None else reason)
     return reasons
+
+
+def _behind(stop: Operator) -> Reason:
+    return Reason(
+        BEHIND,
+        f"lies behind operator {stop.index} {stop.name}, which stays on the CPU",
+        f"see operator {stop.index}; the compiler makes one Edge TPU subgraph",
+    )
 
 
 def _first_stop(
@@ -214,7 +213,7 @@ def _notes(model: TfliteModel) -> tuple[str, ...]:
     if model.compiled_for_edgetpu:
         blob = sum(op.custom_bytes for op in model.main.operators if op.name == EDGETPU_CUSTOM_OP)
         notes.append(
-            f"already compiled for the Edge TPU: {EDGETPU_CUSTOM_OP} holds {blob} bytes of TPU program and weights"
+            f"already compiled for the Edge TPU: {EDGETPU_CUSTOM_OP} holds {blob} bytes of code and weights"
         )
     unknown = sorted(
         {

@@ -178,7 +178,7 @@ class ReportContent:
 
     Args:
         title: name of the model.
-        verdict: "passed", "failed" (a drop over what was allowed, no model written) or "measured" (not judged).
+        verdict: "passed", "failed" (dropped more than allowed, no model written) or "measured" (not judged).
         summary: one sentence: what came of it.
         facts: label and value pairs for the head: source file, sha256, seed, versions, command.
         accuracy, sizes, latencies, remedies, examples: see there.

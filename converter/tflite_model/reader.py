@@ -1,8 +1,9 @@
 """Reading a `.tflite` flatbuffer that may be damaged or hostile.
 
-The generated classes of the PyPI package `tflite` (schema of TensorFlow 2.18) trust every offset and length in
-the file. Here each length is checked against a budget that grows with the file's size before anything is read,
-so that a few flipped bytes cost neither memory nor time, and whatever else they raise becomes one `DataError`.
+The generated classes of the PyPI package `tflite` (schema of TensorFlow 2.18) trust every offset and length
+in the file. Here each length is checked against a budget that grows with the file's size before anything is
+read, so that a few flipped bytes cost neither memory nor time, and whatever else they raise becomes one
+`DataError`.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ class _Reader:
         self._content = content
         self._path = path
         self._bytes = np.frombuffer(content, np.uint8)
-        # Every vector element takes 4 bytes of the file or more (1 for texts, which are charged by their length);
-        # writers may share vectors, so twice the file is allowed before it is called damaged.
+        # Every vector element takes 4 bytes of the file or more, every character 1; writers may share
+        # vectors, so twice the file is allowed before it is called damaged.
         self._budget = 2 * len(content) + 4096
         self._model = tflite.Model.GetRootAs(content, 0)
         self._buffers: dict[int, tuple[NDArray[np.uint8] | None, bool]] = {}

@@ -19,9 +19,11 @@ INTEGER_CODES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767
 _BOUNDED = {"LOGISTIC": (0.0, 1.0), "SOFTMAX": (0.0, 1.0), "TANH": (-1.0, 1.0)}
 _BOUNDED_ACTIVATIONS = {"RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
 _PASSING = frozenset(
-    "QUANTIZE DEQUANTIZE RESHAPE TRANSPOSE STRIDED_SLICE SLICE SQUEEZE EXPAND_DIMS MAX_POOL_2D "
-    "RESIZE_NEAREST_NEIGHBOR".split()
-)
+    {
+        "QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "SLICE", "SQUEEZE", "EXPAND_DIMS",
+        "MAX_POOL_2D", "RESIZE_NEAREST_NEIGHBOR",
+    }
+)  # fmt: skip
 """Operators that hand on their first input's values."""
 _JOINING = frozenset({"CONCATENATION", "PACK"})
 _FIXED_SCALE = {"LOGISTIC": 1 / 256, "SOFTMAX": 1 / 256, "TANH": 1 / 128}
@@ -149,7 +151,7 @@ def _bounds(op: Operator) -> tuple[float, float] | None:
 
 
 def _joined_ranges(graph: Subgraph, op: Operator, producer: dict[int, Operator]) -> list[ScaleWarning]:
-    """A join gives all its inputs one scale: small ranges are left with few codes, or large ones are cut off."""
+    """A join gives all its inputs one scale: small ranges are left with few codes, or large ones are cut."""
     output = graph.tensor(op.outputs[0]) if op.outputs else None
     held = representable(output) if output is not None else None
     if held is None:
@@ -166,18 +168,18 @@ def _joined_ranges(graph: Subgraph, op: Operator, producer: dict[int, Operator])
     ]
     where = ", in an output of the model" if _reaches_output(graph, op) else ""
     found = []
-    for tensor, span, origin in parts:
+    for tensor, span, _ in parts:
         if span is not None and span / scale + 1 < MIN_CODES:
             codes = max(int(span / scale + 1), 1)
-            text = f"shares one scale of {scale:.4g} with larger values: {codes} of 256 codes are left for it{where}"
+            text = f"shares one scale of {scale:.4g} with larger values: {codes} of 256 codes are left{where}"
             found.append(ScaleWarning("joined-ranges", op.index, tensor.name, text, _SEPARATE))
     fixed = [origin.name for _, _, origin in parts if origin is not None and origin.name in _FIXED_SCALE]
     if fixed and scale == _FIXED_SCALE[fixed[0]]:
         for tensor, _, origin in parts:
             if origin is not None and origin.name in _UNBOUNDED and _bounds(origin) is None:
                 text = (
-                    f"{origin.name} {origin.index} gives any value, but is cut to {held[0]:.4g}..{held[1]:.4g}, "
-                    f"the range of the {fixed[0]} that it is joined with{where}"
+                    f"{origin.name} {origin.index} gives any value, cut here to {held[0]:.4g}..{held[1]:.4g},"
+                    f" the range of the {fixed[0]} that it is joined with{where}"
                 )
                 found.append(ScaleWarning("joined-ranges", op.index, tensor.name, text, _SEPARATE))
     return found

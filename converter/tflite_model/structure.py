@@ -161,7 +161,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Subgraph:
-    """A graph of operators in execution order: a file's first is the model, others are bodies of IF, WHILE …"""
+    """A graph of operators in execution order; the first is the model, others are bodies of IF, WHILE …"""
 
     name: str
     tensors: tuple[Tensor, ...]
