@@ -44,6 +44,7 @@ class Decoder:
         min_score_by_label: of single classes, by name.
         wanted: names of the classes to keep; empty for all.
         max_detections: at most this many are returned, best first.
+        labels_source: where the labels come from, for the error message; empty for the spec itself.
 
     Raises:
         ModelError: the outputs do not fit the decoder, there are fewer labels than classes, or a name in
@@ -59,11 +60,12 @@ class Decoder:
         min_score_by_label: Mapping[str, float] | None = None,
         wanted: Collection[str] = (),
         max_detections: int = 300,
+        labels_source: str = "",
     ) -> None:
         self._decode = _candidate_decoder(spec, outputs)
         classes = self._decode.classes
         if spec.labels and classes is not None:
-            check_labels(spec.name, spec.labels, classes)
+            check_labels(labels_source or spec.name, spec.labels, classes)
         self.labels: tuple[str, ...] = spec.labels or tuple(f"class-{n}" for n in range(classes or 1))
         self._min_iou = 1.0 if self._decode.suppressed else spec.min_iou_nms
         self._max_detections = max_detections

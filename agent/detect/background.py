@@ -1,0 +1,116 @@
+"""Which pixels are not background, in spite of noise, shadows and a camera that changes its exposure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+
+from agent.detect.settings import MotionSettings
+from agent.records import ImageArray
+
+_BACKGROUND, _SHADOW, _OBJECT = 0, 127, 255  # what OpenCV's subtractors write
+_BACKGROUND_SHARE = 0.9  # MOG2's default: components that make up this weight are background
+_MAX_STEP_S = 1.0  # a gap between frames teaches no more than this
+_STEADY_EXPOSURE = 0.05  # of log gain: below it the exposure is taken as unchanged
+_SWAY = 0.007  # of the width: what a camera on a pole moves by
+_VARIANCES = 16.0  # squared standard deviations, MOG2's default
+
+
+class Background:
+    """A background model of one camera.
+
+    A Gaussian mixture per pixel (Zivkovic 2004, as in OpenCV's MOG2, with its shadow test) behind a
+    correction of exposure: a bright vehicle makes the camera darken the whole picture, which would turn all
+    of it into foreground. The median ratio of background to frame, over a grid of pixels, is the gain that
+    undoes this. Pixels within the range of the background right beside them count as background too: a
+    camera that sways moves every edge, and gamma leaves a rest of an exposure corrected by a gain.
+
+    Args:
+        settings: contrast, absorption time, shadows.
+        size: (width, height) of the pictures in px.
+    """
+
+    def __init__(self, settings: MotionSettings, size: tuple[int, int]) -> None:
+        self.size = size
+        self._settings = settings
+        self._subtractor: Any = cv2.createBackgroundSubtractorMOG2(detectShadows=settings.remove_shadows)
+        sway = max(round(size[0] * _SWAY), 1)
+        self._around = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * sway + 1, 2 * sway + 1))
+        self._step = max(round(min(size) / 48), 1)
+        self._background: ImageArray | None = None
+        self._last_s = 0.0
+        self._seen = 0
+        self._start_over = False
+        self.started_s = 0.0
+        """Time of the first frame that the model was learnt from."""
+
+    def apply(self, image: ImageArray, time_s: float) -> ImageArray:
+        """The foreground of one picture, which the model then learns.
+
+        Args:
+            image: (h, w, 3) uint8.
+            time_s: of the picture; the learning rate follows from it, so that absorption takes as long at any
+                frame rate.
+
+        Returns:
+            (h, w) uint8: 255 where an object is, 0 elsewhere.
+        """
+        if self._background is None or self._start_over:
+            self._subtractor.apply(image, learningRate=1.0)
+            self._background = self._subtractor.getBackgroundImage()
+            self._seen, self._last_s, self.started_s, self._start_over = 1, time_s, time_s, False
+            return np.zeros(image.shape[:2], np.uint8)
+        gain = self._gain(image, self._background)
+        flux = abs(math.log(gain))
+        steady = flux < _STEADY_EXPOSURE
+        corrected = image if steady else np.asarray(cv2.convertScaleAbs(image, alpha=gain), np.uint8)
+        # A gain amplifies the noise of the sensor with the picture.
+        self._subtractor.setVarThreshold(_VARIANCES * max(gain * gain, 1.0))
+        mask: ImageArray = self._subtractor.apply(corrected, learningRate=self._rate(time_s, flux))
+        self._drop_light_and_sway(mask, corrected, 0.0 if steady else flux)
+        self._background = self._subtractor.getBackgroundImage(self._background)
+        self._seen += 1
+        self._last_s = time_s
+        return np.asarray(cv2.threshold(mask, _SHADOW, _OBJECT, cv2.THRESH_BINARY)[1], np.uint8)
+
+    def start_over(self) -> None:
+        """Learn the background anew from the next picture."""
+        self._start_over = True
+
+    def _gain(self, image: ImageArray, background: ImageArray) -> float:
+        """Factor that brings the picture to the exposure of the background, in 1/4 .. 4."""
+        step = self._step
+        now, before = image[::step, ::step].astype(np.float32), background[::step, ::step]
+        return min(max(float(np.median((before + np.float32(1)) / (now + np.float32(1)))), 0.25), 4.0)
+
+    def _rate(self, time_s: float, flux: float) -> float:
+        """Learning rate of MOG2 for this picture.
+
+        A new component's weight after time t is 1 - e^(-rate · t); it is background once it exceeds
+        1 - `_BACKGROUND_SHARE`. The first pictures are averaged evenly.
+        """
+        elapsed_s = min(max(time_s - self._last_s, 0.0), _MAX_STEP_S)
+        steady = -math.log(_BACKGROUND_SHARE) * elapsed_s / self._settings.absorb_s
+        first = 1.0 / (self._seen + 1) if time_s - self.started_s < self._settings.warm_up_s else 0.0
+        # What a large correction leaves of a picture is no good teacher.
+        return min(max(steady, first), 1.0) * math.exp(-10.0 * flux)
+
+    def _drop_light_and_sway(self, mask: ImageArray, image: ImageArray, flux: float) -> None:
+        """Take pixels for background that lie within what the background shows next to them.
+
+        By the contrast that is asked for, and by the brightness that a correction of exposure may leave.
+        """
+        if self._background is None:
+            return
+        contrast = self._settings.contrast
+        upper = cv2.LUT(cv2.dilate(self._background, self._around), _grey_table(1.0 + flux, contrast))
+        lower = cv2.LUT(cv2.erode(self._background, self._around), _grey_table(1.0 / (1.0 + flux), -contrast))
+        mask[cv2.inRange(image, lower, upper) > 0] = _BACKGROUND
+
+
+def _grey_table(factor: float, offset: int) -> ImageArray:
+    """Of each of the 256 grey levels: factor · level + offset, kept in 0..255."""
+    return np.clip(np.arange(256) * factor + offset, 0, 255).astype(np.uint8)

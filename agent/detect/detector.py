@@ -1,0 +1,108 @@
+"""What a detector is: three phases, so that the next frame is prepared while the model looks at this one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.detect.settings import DetectorSettings
+from agent.errors import ConfigError
+from agent.geometry.boxes import areas
+from agent.records import Detections, FloatArray, Frame
+from agent.vision.letterbox import Placement
+
+
+class Prepared:
+    """A frame on its way through a detector.
+
+    Args:
+        frame_size: (width, height) in px.
+        time_s: of the frame.
+    """
+
+    __slots__ = ("detections", "frame_size", "input", "outputs", "placement", "time_s")
+
+    def __init__(self, frame_size: tuple[int, int], time_s: float) -> None:
+        self.frame_size = frame_size
+        self.time_s = time_s
+        self.placement: Placement | None = None
+        self.input: NDArray[Any] | None = None
+        """The model's input, written by `prepare`; None when the model need not look at this frame."""
+        self.outputs: list[NDArray[Any]] = []
+        """Copies of the model's outputs, made by `invoke`."""
+        self.detections: Detections | None = None
+        """Set by detectors that find them earlier than in `decode`."""
+
+
+class Detector(Protocol):
+    """Frames in, detections out. `detect` is `prepare`, `invoke` and `decode` in turn.
+
+    `prepare` may run in another thread than `invoke` and `decode`, some frames ahead; frames are passed to
+    each phase in their order. A prepared frame may be dropped between phases.
+    """
+
+    labels: tuple[str, ...]
+    """Names of the classes, in the order of their ids."""
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """Bring a frame into the form that the model takes."""
+        ...
+
+    def invoke(self, prepared: Prepared) -> None:
+        """Run the model."""
+        ...
+
+    def decode(self, prepared: Prepared) -> Detections:
+        """Read the detections, in px of the frame."""
+        ...
+
+    def detect(self, frame: Frame) -> Detections:
+        """All three phases."""
+        ...
+
+
+class AreaFilter:
+    """Keeps boxes of a wanted size.
+
+    Args:
+        min_area, max_area: as fractions of the picture.
+    """
+
+    def __init__(self, min_area: float, max_area: float) -> None:
+        self._min_area = min_area
+        self._max_area = max_area
+
+    def __call__(self, detections: Detections, frame_size: tuple[int, int]) -> Detections:
+        """The detections whose box has a wanted size and any area at all."""
+        parts: FloatArray = areas(detections.boxes) / np.float32(frame_size[0] * frame_size[1])
+        kept = (parts > 0) & (parts >= self._min_area) & (parts <= self._max_area)
+        return detections if kept.all() else detections[kept]
+
+
+def open_detector(settings: DetectorSettings) -> Detector:
+    """The detector that the settings ask for.
+
+    Raises:
+        ModelError: the model, its spec, its labels or the runtime do not fit.
+        ConfigError: a gate stands before a recurrent model.
+    """
+    # Imported here so that a camera with a motion detector loads no runtime for models.
+    from agent.detect.motion import MotionDetector
+
+    if settings.kind == "motion":
+        return MotionDetector(settings)
+    from agent.detect.gate import GatedDetector
+    from agent.detect.tflite_detector import TfliteDetector
+
+    detector = TfliteDetector(settings)
+    if settings.gate is None:
+        return detector
+    if detector.spec.states:
+        raise ConfigError(
+            "detector.gate",
+            f"expected a model without states, {detector.spec.name} feeds outputs back to inputs",
+            "leave gate out: a recurrent model must see every frame",
+        )
+    return GatedDetector(detector, settings.gate, settings.motion)

@@ -1,0 +1,55 @@
+"""A detector that rests while nothing moves."""
+
+from __future__ import annotations
+
+from agent.detect.detector import Detector, Prepared
+from agent.detect.motion import MotionFinder
+from agent.detect.settings import GateSettings, MotionSettings
+from agent.records import Detections, Frame
+
+
+class GatedDetector:
+    """Lets motion decide whether the model looks at a frame; a still picture keeps its last detections.
+
+    Args:
+        detector: of a model without states, since it does not see every frame.
+        settings: hold and refresh times.
+        motion: how motion is found.
+    """
+
+    def __init__(self, detector: Detector, settings: GateSettings, motion: MotionSettings) -> None:
+        self.labels: tuple[str, ...] = detector.labels
+        self._detector = detector
+        self._settings = settings
+        self._finder = MotionFinder(motion)
+        self._moved_s: float | None = None
+        self._looked_s: float | None = None
+        self._last = Detections.empty()
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """Prepare the frame for the model when something moves, moved lately, or it is time for a look."""
+        if self._finder.moving(frame):
+            self._moved_s = frame.time_s
+        moved = self._moved_s is not None and frame.time_s - self._moved_s <= self._settings.hold_s
+        due = self._looked_s is None or frame.time_s - self._looked_s >= self._settings.refresh_s
+        if not moved and not due:
+            return Prepared(frame.size, frame.time_s)
+        self._looked_s = frame.time_s
+        return self._detector.prepare(frame)
+
+    def invoke(self, prepared: Prepared) -> None:
+        """Run the model, unless it may rest."""
+        if prepared.input is not None:
+            self._detector.invoke(prepared)
+
+    def decode(self, prepared: Prepared) -> Detections:
+        """The model's detections, or the last ones when it rested."""
+        if prepared.input is not None:
+            self._last = self._detector.decode(prepared)
+        return self._last
+
+    def detect(self, frame: Frame) -> Detections:
+        """All three phases."""
+        prepared = self.prepare(frame)
+        self.invoke(prepared)
+        return self.decode(prepared)

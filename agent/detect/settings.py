@@ -1,0 +1,90 @@
+"""What a user may set of a detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from agent.settings import Fraction, Seconds, Section
+
+DeviceName = Annotated[str, Field(pattern=r"^(cpu|edgetpu|(usb|pci)(:\d{1,2})?)$")]
+RuntimeName = Literal["auto", "litert", "tflite-runtime"]
+
+
+class MotionSettings(Section):
+    """The model-free detector: what differs from the background is an object."""
+
+    width: int = Field(default=320, ge=64, le=1920)
+    """Width in px at which motion is looked for; wider pictures are reduced by the whole number that gives
+    this or less."""
+    absorb_s: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds after which what has stopped becomes background."""
+    contrast: int = Field(default=12, ge=0, le=128)
+    """Grey levels, of 256, by which a pixel must differ from the background around it."""
+    remove_shadows: bool = True
+    """Whether areas that are only darker than the background count as shadow rather than as object."""
+    merge_gap: Fraction = 0.015
+    """Parts closer together than this, as a fraction of the picture's width, are one object."""
+    min_area: Fraction = 0.003
+    """Smallest object, as a fraction of the picture; the detector's own `min_area` comes on top."""
+    max_change: Fraction = 0.6
+    """When more of the picture than this changes at once (light switched, camera moved), nothing is reported
+    and the background is learnt anew."""
+    warm_up_s: Seconds = 0.5
+    """Time after the start in which the background is only learnt."""
+
+
+class GateSettings(Section):
+    """Lets a model rest while nothing moves; a still picture keeps its last detections."""
+
+    hold_s: Seconds = 2.0
+    """The model goes on for this long after the last movement."""
+    refresh_s: Seconds = 5.0
+    """The model looks at a still picture at least this often."""
+
+
+class DetectorSettings(Section):
+    """What finds objects in a camera's frames."""
+
+    kind: Literal["tflite", "motion"] = "tflite"
+    """A model, or motion against the background."""
+    model: Path | None = None
+    """The `.tflite` file; its ModelSpec lies beside it as `.json`."""
+    spec: Path | None = None
+    """A ModelSpec that lies elsewhere. Without any, one is inferred where the file allows it."""
+    labels_file: Path | None = None
+    """Class names, one a line or `0  person`; wins over those of the ModelSpec."""
+    runtime: RuntimeName = "auto"
+    """LiteRT or tflite-runtime; auto takes the first that is installed, for an Edge TPU the other way round."""
+    device: DeviceName = "cpu"
+    """`cpu`, `edgetpu` (any), `usb`, `usb:0`, `pci:0` …"""
+    threads: int = Field(default=0, ge=0, le=64)
+    """CPU threads of the model; 0 for as many as there are cores, at most 4."""
+    min_score: Fraction | None = None
+    """Score below which detections are dropped; when left out, the model's own."""
+    min_score_by_label: dict[str, Fraction] = {}
+    """The same for single classes, by name."""
+    labels: tuple[str, ...] = ()
+    """Classes to keep; empty for all."""
+    min_area: Fraction = 0.0
+    """Smallest box, as a fraction of the picture."""
+    max_area: Fraction = 1.0
+    """Largest box, as a fraction of the picture."""
+    motion: MotionSettings = MotionSettings()
+    """How motion is found, for `kind: motion` and for the gate."""
+    gate: GateSettings | None = None
+    """When given, motion decides whether the model looks at a frame."""
+
+    @model_validator(mode="after")
+    def _check(self) -> DetectorSettings:
+        if self.kind == "tflite" and self.model is None:
+            raise ValueError("model: expected the path of a .tflite file for kind tflite, got none")
+        if self.kind == "motion" and self.model is not None:
+            raise ValueError(
+                "model: expected none for kind motion, got a path; leave it out or set kind: tflite"
+            )
+        if self.min_area > self.max_area:
+            raise ValueError(f"min_area: expected at most max_area ({self.max_area}), got {self.min_area}")
+        return self
