@@ -1,8 +1,8 @@
 """Which tensor of the float model an int8 tensor stands for.
 
-Converters rename, add and drop operators, so no single sign is enough. Tried in this order: the same name; values
-that agree; the same operator on inputs that were matched before (which finds a layer even when int8 destroyed its
-values); the same place among the model's outputs.
+Converters rename, add and drop operators, so no single sign is enough. Tried in this order: the same name;
+values that agree; the same operator on inputs that were matched before (which finds a layer even when int8
+destroyed its values); the same place among the model's outputs.
 """
 
 from __future__ import annotations
@@ -47,14 +47,9 @@ def match_layers(
             found = matcher.find(op, index)
             if found is not None:
                 matcher.matched[index] = found
-    for place, index in enumerate(int8.outputs):
-        if (
-            index not in matcher.matched
-            and place < len(reference.outputs)
-            and len(int8.outputs) == len(reference.outputs)
-        ):
-            other = reference.outputs[place]
-            if matcher.comparable(index, other):
+    if len(int8.outputs) == len(reference.outputs):
+        for index, other in zip(int8.outputs, reference.outputs, strict=True):
+            if index not in matcher.matched and matcher.comparable(index, other):
                 matcher.matched[index] = other
     return matcher.matched
 

@@ -88,7 +88,8 @@ def to_codes(value: FloatArray, tensor: Tensor) -> NDArray[Any]:
     if codes is None or tensor.quantization is None:
         return fitted.astype(tensor.dtype)
     scale, zero = tensor.quantization.scales[0], tensor.quantization.zero_points[0]
-    return np.clip(np.rint(fitted / scale) + zero, *codes).astype(tensor.dtype)
+    result: NDArray[Any] = np.clip(np.rint(fitted / scale) + zero, *codes).astype(tensor.dtype)
+    return result
 
 
 def to_values(content: NDArray[Any], tensor: Tensor) -> FloatArray:
