@@ -121,8 +121,9 @@ class PolygonSet:
         rise = np.where(flat, 1.0, y1 - y0)
         mean = np.where(flat, np.clip((y0 + y1) / 2, low, high) - low, (risen(y1) - risen(y0)) / rise)
         under = np.where(steep, 0.0, mean * (x1 - x0))
-        area = -np.add.reduceat(under, self._starts, axis=0) * self._winding[:, None]
-        return np.maximum(area, 0.0)
+        signed = np.add.reduceat(under, self._starts, axis=0) * -self._winding[:, None]
+        areas: Float64Array = np.maximum(signed, 0.0)
+        return areas
 
     def crossings(self, index: int, start: Float64Array, end: Float64Array) -> Float64Array:
         """Where a straight path meets the sides of one polygon.
@@ -145,7 +146,8 @@ class PolygonSet:
         along = (offset[:, 0] * side[:, 1] - offset[:, 1] * side[:, 0]) / safe
         across = (offset[:, 0] * step[1] - offset[:, 1] * step[0]) / safe
         met = apart & (along >= 0) & (along <= 1) & (across >= 0) & (across <= 1)
-        return np.unique(along[met])
+        places: Float64Array = np.unique(along[met])
+        return places
 
     def touched(self, starts: Float64Array, ends: Float64Array) -> BoolArray:
         """Which polygon's sides each straight path crosses at all.
@@ -164,6 +166,7 @@ class PolygonSet:
         at_start = dx * (starts[:, 1] - ay) - dy * (starts[:, 0] - ax)  # (E, N)
         at_end = dx * (ends[:, 1] - ay) - dy * (ends[:, 0] - ax)
         from_a = step[:, 0] * (ay - starts[:, 1]) - step[:, 1] * (ax - starts[:, 0])
-        from_b = from_a + step[:, 0] * dy - step[:, 1] * dx
+        from_b: Float64Array = from_a + step[:, 0] * dy - step[:, 1] * dx
         met = (at_start * at_end <= 0) & (from_a * from_b <= 0)
-        return np.logical_or.reduceat(met, self._starts, axis=0)
+        touched: BoolArray = np.logical_or.reduceat(met, self._starts, axis=0)
+        return touched

@@ -1,4 +1,4 @@
-"""How many crossed each tripwire and entered each zone, today and in all, and how many are in each zone now."""
+"""How many crossed each tripwire and entered each zone, and how many are in each zone now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.records import BoolArray
 from agent.rules.crossings import Crossing
 from agent.rules.objects import ObjectTable
 from agent.rules.presence import Passage, Presence
-from agent.rules.reporter import Reporter
+from agent.rules.reporter import Reporter, Subject
 
 Tally: TypeAlias = dict[str, dict[str, int]]
 """By direction ("a-to-b", "b-to-a" or "entered"), then by class."""
@@ -116,6 +116,16 @@ class Counts:
             label = self._reporter.label(slot)
             now[label] = now.get(label, 0) + 1
         return dict(sorted(now.items()))
+
+    def of_subject(self, subject: Subject) -> dict[str, int]:
+        """Numbers for an alert: today's crossings by direction, or objects in the zone now; all classes."""
+        if subject.tripwire is not None:
+            today = self._today.get(f"tripwire/{subject.tripwire}", {})
+            return {way: sum(today.get(way, {}).values()) for way in ("a-to-b", "b-to-a")}
+        if subject.zone is not None:
+            inside = self._presence.inside[self._zones.index(subject.zone)]
+            return {"inside": int((inside & self._table.present).sum())}
+        return {}
 
     def reset(self, name: str | None = None) -> None:
         """Set the counts of one zone or tripwire to nothing, or all."""

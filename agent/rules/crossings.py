@@ -10,7 +10,8 @@ import numpy as np
 
 from agent.geometry.polygons import Float64Array
 from agent.geometry.segments import LineSet
-from agent.rules.objects import BOTTOM, CENTER, ObjectTable
+from agent.rules.columns import BOTTOM, CENTER
+from agent.rules.objects import ObjectTable
 from agent.rules.scene_settings import Tripwire
 
 _END_TOLERANCE = 1e-9
@@ -43,11 +44,12 @@ class Crossings:
     An object has crossed once its path went through the line between its ends and it has come `margin` of its
     own size beyond it. Going back before that undoes it. So jitter on the line is not counted, a path through
     the line n times counts n times, and standing on the line counts nothing. A path around the ends is no
-    crossing; one exactly through an end is. An object first seen exactly on the line comes from neither side. One
-    that is gone while it is beyond the line by less than the margin has crossed, unless the wire is strict.
+    crossing; one exactly through an end is. An object first seen exactly on the line comes from neither side.
+    One that is gone while it is beyond the line by less than the margin has crossed, unless the wire is
+    strict.
 
-    Between two matches an object is taken to move in a straight line, also through an occlusion: what happened
-    meanwhile is found when it is seen again.
+    Between two matches an object is taken to move in a straight line, also through an occlusion: what
+    happened meanwhile is found when it is seen again.
 
     Args:
         tripwires: by name.

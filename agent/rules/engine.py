@@ -25,9 +25,9 @@ class RuleEngine:
     """The rules of one camera.
 
     Tracks go in, alerts come out. Only places where a track was matched with a detection decide; what a
-    tentative track does is kept and told once it is confirmed; a lost track stays where it was last seen until
-    it is removed. See `ObjectTable`, `Presence` and `Crossings` for the facts, and each kind's module for what
-    it does at its edges.
+    tentative track does is kept and told once it is confirmed; a lost track stays where it was last seen
+    until it is removed. See `ObjectTable`, `Presence` and `Crossings` for the facts, and each kind's module
+    for what it does at its edges.
 
     Args:
         settings: zones, tripwires and rules.
@@ -63,11 +63,12 @@ class RuleEngine:
             self._presence,
             self._reporter,
         )
+        self._reporter.counts_of = self._counts.of_subject
         self._scene = Scene(
-            self._table, self._presence, self._crossings, self._conditions, self._reporter, trace, [], []
+            self._table, self._presence, self._crossings, self._conditions, self._reporter, trace
         )
         self._rules = [
-            make_rule(row, name, rule, self._scene, settings, labels)
+            make_rule(row, name, rule, self._scene, ground=settings.ground, labels=labels)
             for row, (name, rule) in enumerate(zip(self.names, settings.rules, strict=True))
         ]
         self._calendars = [Calendar(rule.schedule, settings.timezone) for rule in settings.rules]
@@ -98,14 +99,18 @@ class RuleEngine:
     def close(self, time_s: float, wall_s: float) -> list[Alert]:
         """End every incident: the camera stops or its rules are replaced.
 
-        Objects are forgotten; what they leave is told as if they had vanished. `update` may be called again.
+        Nothing else is told: that the camera stops does not mean that anyone left. Objects are forgotten;
+        armed rules and counts are kept. `update` may be called again.
 
         Returns:
             The ends.
         """
         self._table.time_s = max(time_s, self._table.time_s)
         self._table.dismiss_all()
-        return self._evaluate(wall_s)
+        self._reporter.ending = True
+        ends = self._evaluate(wall_s)
+        self._reporter.ending = False
+        return ends
 
     def _evaluate(self, wall_s: float) -> list[Alert]:
         scene = self._scene
@@ -114,6 +119,10 @@ class RuleEngine:
         self._paths.update()
         scene.passages = self._presence.update()
         scene.crossed = self._crossings.update()
+        for motion in scene.motions.values():
+            motion.update()
+        for rest in scene.rests.values():
+            rest.update()
         self._conditions.update()
         self._counts.update(scene.passages, scene.crossed, wall_s)
         for rule, calendar in zip(self._rules, self._calendars, strict=True):

@@ -6,33 +6,17 @@ top left. So distances are the same in every direction and no rule depends on th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from agent.geometry.polygons import Float64Array
 from agent.records import BoolArray, IntArray, Tracks, TrackState
-
-BOTTOM, CENTER = 0, 1
-"""Rows of `ObjectTable.anchors`."""
+from agent.rules.columns import Column
+from agent.rules.rest import Rest
 
 _MIN_IOU_REJOIN = 0.5
 _MIN_REST_REJOIN_S = 5.0
 _REST_MOVE = 0.25
-
-
-class Column:
-    """One property of every slot; the last axis is the slot.
-
-    Its array is replaced when the table grows: take it anew from `data` in every frame.
-    """
-
-    __slots__ = ("data", "fill")
-
-    def __init__(self, data: NDArray[Any], fill: float) -> None:
-        self.data = data
-        self.fill = fill
 
 
 class ObjectTable:
@@ -68,8 +52,7 @@ class ObjectTable:
         self._velocities = self.column(np.float64, 0, 2)
         self._anchors = self.column(np.float64, 0, 2, 2)
         self._previous = self.column(np.float64, 0, 2, 2)
-        self._rest_place = self.column(np.float64, np.nan, 2)
-        self._rest_s = self.column(np.float64, 0)
+        self._rest = Rest(self, _REST_MOVE)
         self._alive = self.column(np.bool_, 0)
         self._believed = self.column(np.bool_, 0)
         self._observed = self.column(np.bool_, 0)
@@ -216,7 +199,7 @@ class ObjectTable:
             return
         haunting = ~np.isnan(self._ghost_until_s.data)
         leaving = left & ~haunting
-        resting = leaving & self._believed.data & (self.last_s - self._rest_s.data >= _MIN_REST_REJOIN_S)
+        resting = leaving & self._believed.data & (self.last_s - self._rest.since_s >= _MIN_REST_REJOIN_S)
         self._ghost_until_s.data[resting] = self.last_s[resting] + self._rejoin_s
         for slot in np.flatnonzero(leaving).tolist():
             self._slot_of.pop(int(self.ids[slot]), None)
@@ -224,7 +207,7 @@ class ObjectTable:
         self._gone.data[self._ghost_until_s.data < self.time_s] = True
 
     def _admit(self, tracks: Tracks, row: int) -> int:
-        """A slot for a track seen for the first time: that of an object at rest in its place, or an empty one."""
+        """A slot for a new track: that of an object at rest in its place, or an empty one."""
         slot = self._rejoined(tracks, row)
         if slot is None:
             if not self._free:
@@ -274,10 +257,7 @@ class ObjectTable:
         self._scores.data[slots] = tracks.scores[rows]
         self._best_scores.data[slots] = np.maximum(self._best_scores.data[slots], tracks.scores[rows])
         self._velocities.data[:, slots] = tracks.velocities[rows].T
-        moved = places[CENTER] - self._rest_place.data[:, slots]
-        away = ~(np.hypot(moved[0], moved[1]) <= _REST_MOVE * self.sizes[slots])  # NaN counts as away
-        self._rest_place.data[:, slots[away]] = places[CENTER][:, away]
-        self._rest_s.data[slots[away]] = self.time_s
+        self._rest.update()
 
     def evict(self) -> None:
         """Empty the slots of all that is gone."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from agent.geometry.polygons import Float64Array
-from agent.rules.objects import BOTTOM, ObjectTable
+from agent.rules.columns import BOTTOM
+from agent.rules.objects import ObjectTable
 
 _FIRST_STEP_S = 0.2
 _TOLERANCE = 0.01

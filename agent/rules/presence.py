@@ -9,7 +9,8 @@ import numpy as np
 
 from agent.geometry.polygons import Float64Array, PolygonSet
 from agent.records import BoolArray, IntArray
-from agent.rules.objects import BOTTOM, CENTER, ObjectTable
+from agent.rules.columns import BOTTOM, CENTER
+from agent.rules.objects import ObjectTable
 from agent.rules.scene_settings import Zone
 
 
@@ -225,12 +226,11 @@ class Presence:
         if inside == self._raw.data[zone, slot]:
             return
         lasted_s = time_s - self._raw_s.data[zone, slot]
-        if self._raw.data[zone, slot] and not self._inside.data[zone, slot]:
-            if lasted_s >= self._enter_after_s[zone, 0]:
-                self._enter(passages, zone, slot)
-        elif self._inside.data[zone, slot] and not self._raw.data[zone, slot]:
-            if lasted_s >= self._leave_after_s[zone, 0]:
-                self._leave(passages, zone, slot)
+        was_in, counted_in = bool(self._raw.data[zone, slot]), bool(self._inside.data[zone, slot])
+        if was_in and not counted_in and lasted_s >= self._enter_after_s[zone, 0]:
+            self._enter(passages, zone, slot)
+        if counted_in and not was_in and lasted_s >= self._leave_after_s[zone, 0]:
+            self._leave(passages, zone, slot)
         self._raw.data[zone, slot] = inside
         self._raw_s.data[zone, slot] = time_s
         if inside:

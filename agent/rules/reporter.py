@@ -62,6 +62,10 @@ class Reporter:
         self._quiet_until_s: dict[tuple[str, ...], float] = {}
         self._found: list[Alert] = []
         self.wall_s = 0.0
+        self.counts_of: Callable[[Subject], Mapping[str, int]] = lambda _: {}
+        """Numbers kept of a subject's place."""
+        self.ending = False
+        """True while the camera stops: incidents end, nothing new is told."""
 
     def label(self, slot: int) -> str:
         """Class name of an object."""
@@ -70,7 +74,7 @@ class Reporter:
 
     def instant(self, subject: Subject, evidence: Mapping[str, Any], started_s: float | None = None) -> bool:
         """Tell of something that happened at once; False when its cooldown silences it."""
-        if self._silent(subject):
+        if self.ending or self._silent(subject):
             return False
         now_s = self._table.time_s
         self._tell(
@@ -78,22 +82,32 @@ class Reporter:
         )
         return True
 
-    def start(self, subject: Subject, started_s: float, evidence: Mapping[str, Any]) -> Incident | None:
+    def start(
+        self,
+        subject: Subject,
+        started_s: float,
+        evidence: Mapping[str, Any],
+        counts: Mapping[str, int] | None = None,
+    ) -> Incident | None:
         """Begin an incident; None when its cooldown silences it."""
-        if self._silent(subject):
+        if self.ending or self._silent(subject):
             return None
         incident = Incident(self._new_id(), subject, started_s, self._table.time_s)
-        self._tell(subject, Phase.START, incident.id, started_s, evidence)
+        self._tell(subject, Phase.START, incident.id, started_s, evidence, counts)
         return incident
 
-    def update(self, incident: Incident, evidence: Mapping[str, Any]) -> None:
+    def update(
+        self, incident: Incident, evidence: Mapping[str, Any], counts: Mapping[str, int] | None = None
+    ) -> None:
         """Tell of a lasting incident again."""
         incident.told_s = self._table.time_s
-        self._tell(incident.subject, Phase.UPDATE, incident.id, incident.started_s, evidence)
+        self._tell(incident.subject, Phase.UPDATE, incident.id, incident.started_s, evidence, counts)
 
-    def end(self, incident: Incident, evidence: Mapping[str, Any]) -> None:
+    def end(
+        self, incident: Incident, evidence: Mapping[str, Any], counts: Mapping[str, int] | None = None
+    ) -> None:
         """End an incident."""
-        self._tell(incident.subject, Phase.END, incident.id, incident.started_s, evidence)
+        self._tell(incident.subject, Phase.END, incident.id, incident.started_s, evidence, counts)
 
     def take(self) -> list[Alert]:
         """The alerts since the last call."""
@@ -130,7 +144,13 @@ class Reporter:
         return False
 
     def _tell(
-        self, subject: Subject, phase: Phase, incident: str, started_s: float, evidence: Mapping[str, Any]
+        self,
+        subject: Subject,
+        phase: Phase,
+        incident: str,
+        started_s: float,
+        evidence: Mapping[str, Any],
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         table = self._table
         self._found.append(
@@ -147,6 +167,7 @@ class Reporter:
                 zone=subject.zone,
                 tripwire=subject.tripwire,
                 evidence=evidence,
+                counts=self.counts_of(subject) if counts is None else counts,
             )
         )
 

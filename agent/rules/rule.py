@@ -1,25 +1,24 @@
-"""What all kinds of rules share: the scene they look at, waiting for belief, and lasting incidents."""
+"""What all kinds of rules share: the facts that they look at and how they tell."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from agent.geometry.polygons import Float64Array
 from agent.records import BoolArray
 from agent.rules.conditions import Conditions
 from agent.rules.crossings import Crossing, Crossings
+from agent.rules.motion import Motion
 from agent.rules.objects import ObjectTable
 from agent.rules.presence import Passage, Presence
-from agent.rules.reporter import Incident, Reporter, Subject
+from agent.rules.reporter import Reporter, Subject
+from agent.rules.rest import Rest
 from agent.rules.rule_settings import RuleBase
 from agent.rules.trace import Decision, Trace
-
-Event = TypeVar("Event")
 
 
 @dataclass(slots=True)
@@ -32,10 +31,24 @@ class Scene:
     conditions: Conditions
     reporter: Reporter
     trace: Trace | None
-    passages: list[Passage]
+    passages: list[Passage] = field(default_factory=list)
     """Enterings and leavings of this frame."""
-    crossed: list[Crossing]
+    crossed: list[Crossing] = field(default_factory=list)
     """Crossings of this frame."""
+    motions: dict[float, Motion] = field(default_factory=dict)
+    rests: dict[float, Rest] = field(default_factory=dict)
+
+    def motion(self, window_s: float) -> Motion:
+        """Velocities over a window, shared by all rules that ask for the same."""
+        if window_s not in self.motions:
+            self.motions[window_s] = Motion(self.table, window_s)
+        return self.motions[window_s]
+
+    def rest(self, max_move: float) -> Rest:
+        """Objects at rest, shared by all rules that ask for the same tolerance."""
+        if max_move not in self.rests:
+            self.rests[max_move] = Rest(self.table, max_move)
+        return self.rests[max_move]
 
 
 class Rule(ABC):
@@ -110,104 +123,3 @@ class Rule(ABC):
         """A place in picture heights as evidence: fractions of the picture's width and height."""
         width, height = self.scene.table.frame_size
         return [round(x * height / width, 4), round(y, 4)]
-
-
-class Awaited(Generic[Event]):
-    """What objects did before a rule may tell of it: they are not confirmed, too young or not sure enough.
-
-    Args:
-        rule: whose conditions are waited for.
-    """
-
-    def __init__(self, rule: Rule) -> None:
-        self._rule = rule
-        self._events: list[tuple[int, Event]] = []
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def add(self, slot: int, event: Event, values: Mapping[str, Any]) -> None:
-        """Keep an event if the rule is on duty and the object has the right size now."""
-        rule = self._rule
-        unmet = rule.scene.conditions.unmet(rule.row, slot)
-        if not rule.on_duty:
-            rule.note("off duty", slot, values)
-        elif "area" in unmet:
-            rule.note("not told", slot, {**values, **unmet})
-        else:
-            if unmet:
-                rule.note("waits", slot, {**values, **unmet})
-            self._events.append((slot, event))
-
-    def due(self) -> list[tuple[int, Event]]:
-        """Take out the events whose objects now meet the conditions; drop those whose objects are gone."""
-        if not self._events:
-            return []
-        rule = self._rule
-        meant, gone = rule.meant, rule.scene.table.gone
-        due = [(slot, event) for slot, event in self._events if meant[slot]]
-        for slot, _ in self._events:
-            if gone[slot] and not meant[slot]:
-                rule.note("never told", slot, rule.scene.conditions.unmet(rule.row, slot))
-        self._events = [(slot, event) for slot, event in self._events if not meant[slot] and not gone[slot]]
-        return due
-
-
-class TrackIncidents:
-    """The lasting incidents of one rule, at most one for each object.
-
-    Args:
-        rule: that reports them.
-        kind: of the alerts.
-        zone: name, or None.
-    """
-
-    def __init__(self, rule: Rule, kind: str, zone: str | None) -> None:
-        self._rule = rule
-        self._kind = kind
-        self._zone = zone
-        self._open = rule.scene.table.column(np.bool_, 0)
-        self._incidents: dict[int, Incident] = {}
-
-    def __len__(self) -> int:
-        return len(self._incidents)
-
-    def update(
-        self, holds: BoolArray, started_s: Float64Array, evidence: Callable[[int], Mapping[str, Any]]
-    ) -> None:
-        """Begin, tell of again and end incidents.
-
-        Args:
-            holds: (C,) objects whose incident lasts.
-            started_s: (C,) when it began, used where `holds`.
-            evidence: what decided, by slot.
-        """
-        is_open = self._open.data
-        if not (holds.any() or self._incidents):
-            return
-        rule = self._rule
-        reporter, now_s = rule.scene.reporter, rule.scene.table.time_s
-        for slot in np.flatnonzero(holds & ~is_open).tolist():
-            subject = rule.subject(self._kind, slot, self._zone)
-            values = evidence(slot)
-            incident = reporter.start(subject, float(started_s[slot]), values)
-            if incident is not None:
-                self._incidents[slot] = incident
-                is_open[slot] = True
-                rule.note(f"began {self._kind}", slot, values)
-        for slot in np.flatnonzero(is_open & ~holds).tolist():
-            incident = self._incidents.pop(slot)
-            is_open[slot] = False
-            values = {"duration_s": round(now_s - incident.started_s, 3), "reason": self._reason(slot)}
-            reporter.end(incident, values)
-            rule.note(f"ended {self._kind}", slot, values)
-        every_s = rule.base.update_every_s
-        if every_s is not None:
-            for slot, incident in self._incidents.items():
-                if now_s - incident.told_s >= every_s:
-                    reporter.update(incident, evidence(slot))
-
-    def _reason(self, slot: int) -> str:
-        if not self._rule.on_duty:
-            return "off duty"
-        return "vanished" if self._rule.scene.table.gone[slot] else "over"

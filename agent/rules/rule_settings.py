@@ -142,9 +142,11 @@ class WrongWayRule(RuleBase):
     window_s: Annotated[float, Field(ge=0.2, le=10.0)] = 1.0
     """The way is that of the last so many seconds …"""
     min_travel: Positive = 0.5
-    """… in which the object moved by at least this part of its own size (the square root of its box's area)."""
+    """… in which the object moved by at least this part of its own size (square root of its box's area)."""
     for_s: Seconds = 0.5
-    """How long it must travel the wrong way without a break."""
+    """It begins once it travelled the wrong way for so long without a break …"""
+    clear_s: Seconds = 1.0
+    """… and ends once it did not for so long without a break."""
 
     @model_validator(mode="after")
     def _check(self) -> WrongWayRule:
@@ -166,7 +168,9 @@ class SpeedRule(RuleBase):
     window_s: Annotated[float, Field(ge=0.2, le=10.0)] = 1.0
     """The speed is that over the last so many seconds."""
     for_s: Seconds = 0.0
-    """How long it must be that fast without a break."""
+    """It begins once it was that fast for so long without a break …"""
+    clear_s: Seconds = 1.0
+    """… and ends once it was not for so long without a break."""
 
     @model_validator(mode="after")
     def _check(self) -> SpeedRule:
@@ -211,7 +215,7 @@ class RemovedRule(RuleBase):
     settled_s: Positive = 10.0
     """How long an object must have rested to be missed."""
     absent_s: Seconds = 5.0
-    """How long it must be out of its place or out of sight: someone who stands before it takes nothing away."""
+    """How long it must be out of its place, or out of sight with nothing standing before it."""
     max_move: Positive = 0.25
     """As for the kind `stopped`."""
 

@@ -63,7 +63,7 @@ class Zone(Section):
     enter_after_s: Seconds = 0.0
     """An object has entered once it was inside for this long without a break."""
     leave_after_s: Seconds = 0.5
-    """An object has left once it was outside for this long without a break: jitter at the edge is no leaving."""
+    """An object has left once it was outside for this long without a break; jitter is no leaving."""
 
     @field_validator("points")
     @classmethod

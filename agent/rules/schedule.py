@@ -11,9 +11,9 @@ from agent.rules.schedule_settings import DAYS, Schedule, minutes
 class Calendar:
     """The windows of one schedule in one time zone.
 
-    A window covers the local times that a clock on the wall shows: those that daylight saving skips never come,
-    those that it repeats come twice. One that ends before it starts runs into the next day and belongs to the
-    day on which it starts.
+    A window covers the local times that a clock on the wall shows: those that daylight saving skips never
+    come, those that it repeats come twice. One that ends before it starts runs into the next day and belongs
+    to the day on which it starts.
 
     Args:
         schedule: None for always.

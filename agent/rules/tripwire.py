@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.rules.awaited import Awaited
 from agent.rules.crossings import Crossing
-from agent.rules.rule import Awaited, Rule, Scene
+from agent.rules.rule import Rule, Scene
 from agent.rules.rule_settings import TripwireRule
 
 
 class Tripwire(Rule):
     """`cross`, at once, for every crossing in the direction asked for.
 
-    At its edges (see `Crossings` for what a crossing is): a crossing made while hidden is told when the object
-    is seen again; one made before the object is confirmed is told once it is; one made while the rule is off
-    duty is not told.
+    At its edges (see `Crossings` for what a crossing is): a crossing made while hidden is told when the
+    object is seen again; one made before the object is confirmed is told once it is; one made while the rule
+    is off duty is not told.
     """
 
     def __init__(self, row: int, name: str, settings: TripwireRule, scene: Scene) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.rules.awaited import Awaited
+from agent.rules.incidents import TrackIncidents
 from agent.rules.presence import Passage
-from agent.rules.rule import Awaited, Rule, Scene, TrackIncidents
+from agent.rules.rule import Rule, Scene
 from agent.rules.rule_settings import ZoneRule
 
 
@@ -13,10 +15,11 @@ class Zone(Rule):
     """`enter`, `leave` (at once) and `inside` (from start to end).
 
     At its edges: an object first seen inside has entered (evidence `unseen`), one last seen inside has left,
-    unless `appearing` or `vanishing` is off. Every `leave` follows an `enter` of the same object. An object that is hidden stays inside
-    until its track is given up. What an object does before it is confirmed is told once it is. What happens
-    while the rule is off duty is not told later; an object that is inside when the rule goes on duty begins an
-    `inside` then. A zone crossed between two frames is entered and left, without an `inside`.
+    unless `appearing` or `vanishing` is off. An object
+    that is hidden stays inside until its track is given up. What an object does before it is confirmed is
+    told once it is. What happens while the rule is off duty is not told later; an object that is inside when
+    the rule goes on duty begins an `inside` then. A zone crossed between two frames is entered and left,
+    without an `inside`.
     """
 
     def __init__(self, row: int, name: str, settings: ZoneRule, scene: Scene) -> None:

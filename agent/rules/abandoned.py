@@ -1,0 +1,97 @@
+"""Objects at rest whose owner has left them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from agent.records import BoolArray
+from agent.rules.conditions import check_label
+from agent.rules.incidents import TrackIncidents
+from agent.rules.rule import Rule, Scene
+from agent.rules.rule_settings import AbandonedRule
+
+_ADOPT_S = 5.0
+
+
+class Abandoned(Rule):
+    """`abandoned`: from the moment an object has rested, and been without its owner, for `min_s`.
+
+    Its owner is the nearest object of the classes `owners` within `owner_distance` in the first five seconds
+    of its life. When an owner's track ends beside it (its number changed, or someone hid it), whoever is
+    nearest within five seconds is taken for the owner. Others who pass or stand beside it later do not
+    matter.
+
+    At its edges: an object that never had an owner is without one from first sight. It ends when the owner
+    comes back, or the object moves or is gone. Objects of the classes `owners` are never told of. A hidden
+    owner counts as where it was last seen until its track is given up.
+    """
+
+    def __init__(
+        self, row: int, name: str, settings: AbandonedRule, scene: Scene, labels: tuple[str, ...]
+    ) -> None:
+        super().__init__(row, name, settings, scene)
+        self.settings = settings
+        for label in settings.owners:
+            check_label(f"rule {name} owners", label, labels)
+        self._owner_labels = np.array(
+            [labels.index(label) for label in settings.owners if label in labels], np.int64
+        )
+        self._zone = None if settings.zone is None else self.zone_row(settings.zone)
+        self._rest = scene.rest(settings.max_move)
+        self._owner = scene.table.column(np.int64, -1)  # slot
+        self._owner_id = scene.table.column(np.int64, -1)
+        self._attended_s = scene.table.column(np.float64, -np.inf)
+        self._incidents = TrackIncidents(self, "abandoned", settings.zone)
+
+    def update(self) -> None:
+        """Find out who is with what, then tell of what is alone."""
+        table, now_s = self.scene.table, self.scene.table.time_s
+        owners = np.isin(table.labels, self._owner_labels)
+        things = self.meant & table.present & ~owners
+        if things.any():
+            fresh = things & ~np.isfinite(self._attended_s.data)
+            self._attended_s.data[fresh] = table.first_s[fresh]
+            self._attend(things, owners & table.present)
+        alone_s = now_s - np.maximum(self._attended_s.data, self._rest.since_s)
+        holds = self.counted & ~owners & self.inside(self._zone) & (alone_s >= self.settings.min_s - 1e-9)
+        self._incidents.update(holds, np.maximum(self._attended_s.data, self._rest.since_s), self._evidence)
+
+    def _attend(self, things: BoolArray, owners: BoolArray) -> None:
+        """Note which objects are with their owners now."""
+        table, now_s = self.scene.table, self.scene.table.time_s
+        owner = self._owner.data
+        lost = things & (owner >= 0)
+        lost[lost] = ~owners[owner[lost]] | (table.ids[owner[lost]] != self._owner_id.data[lost])
+        owner[lost] = -1
+        rows, columns = np.flatnonzero(things), np.flatnonzero(owners)
+        if not len(columns):
+            return
+        left, top, right, bottom = table.boxes[:, rows][:, :, None]  # (T, 1) each
+        o_left, o_top, o_right, o_bottom = table.boxes[:, columns][:, None, :]  # (1, O) each
+        apart_x = np.maximum(np.maximum(o_left - right, left - o_right), 0.0)
+        apart_y = np.maximum(np.maximum(o_top - bottom, top - o_bottom), 0.0)
+        gaps = np.hypot(apart_x, apart_y) / np.maximum(o_bottom - o_top, 1e-9)  # (T, O)
+        nearest = gaps.argmin(axis=1)
+        close = gaps[np.arange(len(rows)), nearest] <= self.settings.owner_distance
+        adopts = close & (owner[rows] < 0) & (now_s - self._attended_s.data[rows] <= _ADOPT_S)
+        for index in np.flatnonzero(adopts).tolist():
+            thing, new_owner = int(rows[index]), int(columns[nearest[index]])
+            owner[thing] = new_owner
+            self._owner_id.data[thing] = table.ids[new_owner]
+            self.note("owner", thing, {"owner": int(table.ids[new_owner])})
+        owned = np.flatnonzero(owner[rows] >= 0)
+        where = np.searchsorted(columns, owner[rows[owned]])
+        with_owner = gaps[owned, where] <= self.settings.owner_distance
+        self._attended_s.data[rows[owned[with_owner]]] = now_s
+
+    def _evidence(self, slot: int) -> dict[str, Any]:
+        owner = int(self._owner_id.data[slot])
+        alone_s = self.scene.table.time_s - float(self._attended_s.data[slot])
+        return {
+            "alone_s": round(alone_s, 3),
+            "rested_s": round(self.scene.table.time_s - float(self._rest.since_s[slot]), 3),
+            "min_s": self.settings.min_s,
+            "owner": None if owner < 0 else owner,
+        }

@@ -1,0 +1,77 @@
+"""Objects that stand close together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from agent.records import BoolArray, IntArray
+from agent.rules.columns import BOTTOM
+from agent.rules.incidents import CameraIncident
+from agent.rules.rule import Rule, Scene
+from agent.rules.rule_settings import CrowdRule
+
+
+class Crowd(Rule):
+    """`crowd`: while `min_count` or more objects stand together.
+
+    Objects are together when a chain of neighbours joins them, each with its feet at most `max_gap` heights
+    of the taller one from the next, so the measure shrinks with distance as people do. At its edges: hidden
+    objects count where they were last seen. Of several groups the largest decides; the incident lasts while
+    any group is large enough, and is not about a certain group. `for_s`, `clear_s` and duty are as for the
+    kind `occupancy`.
+    """
+
+    def __init__(self, row: int, name: str, settings: CrowdRule, scene: Scene) -> None:
+        super().__init__(row, name, settings, scene)
+        self.settings = settings
+        self._zone = None if settings.zone is None else self.zone_row(settings.zone)
+        self._incident = CameraIncident(self, "crowd", settings.zone, settings.for_s, settings.clear_s)
+
+    def update(self) -> None:
+        """Find the largest group."""
+        slots = np.flatnonzero(self.counted & self.inside(self._zone))
+        group = self._largest_group(slots) if len(slots) >= self.settings.min_count else slots[:0]
+        large = len(group) >= self.settings.min_count
+
+        def evidence() -> dict[str, Any]:
+            table = self.scene.table
+            return {
+                "count": len(group),
+                "min_count": self.settings.min_count,
+                "tracks": sorted(table.ids[group].tolist()),
+                "place": self.place(*table.anchors[BOTTOM][:, group].mean(axis=1).tolist())
+                if len(group)
+                else None,
+            }
+
+        self._incident.update(large, evidence, {"together": len(group)})
+
+    def _largest_group(self, slots: IntArray) -> IntArray:
+        table = self.scene.table
+        x, y = table.anchors[BOTTOM][:, slots]
+        heights = (table.boxes[3] - table.boxes[1])[slots]
+        gaps = np.hypot(x[:, None] - x, y[:, None] - y)
+        near = gaps <= self.settings.max_gap * np.maximum(heights[:, None], heights)
+        groups = groups_of(near)
+        largest: IntArray = slots[groups == np.bincount(groups).argmax()]
+        return largest
+
+
+def groups_of(near: BoolArray) -> IntArray:
+    """Which objects a chain of neighbours joins.
+
+    Args:
+        near: (N, N), symmetric, True on the diagonal; N ≥ 1.
+
+    Returns:
+        (N,) int64: the lowest row of each object's group.
+    """
+    count = len(near)
+    groups = np.arange(count)
+    while True:
+        lowest = np.where(near, groups, count).min(axis=1)
+        if np.array_equal(lowest, groups):
+            return groups
+        groups = lowest

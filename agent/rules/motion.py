@@ -1,0 +1,80 @@
+"""How fast and which way each object moved lately."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.geometry.polygons import Float64Array
+from agent.records import BoolArray
+from agent.rules.columns import BOTTOM, CENTER
+from agent.rules.objects import ObjectTable
+
+_SAMPLES = 10
+_STEPS = 8
+
+
+class Motion:
+    """Velocities as the slope of a straight line fitted to the places of the last seconds.
+
+    Places are kept every eighth of the window, so the cost does not depend on the frame rate.
+
+    Args:
+        table: the objects.
+        window_s: how long the last seconds are.
+    """
+
+    def __init__(self, table: ObjectTable, window_s: float) -> None:
+        self._table = table
+        self._window_s = window_s
+        self._times = table.column(np.float64, np.nan, _SAMPLES)
+        self._places = table.column(np.float64, np.nan, 2, 2, _SAMPLES)
+        self._head = table.column(np.int64, 0)
+
+    def update(self) -> None:
+        """Keep the places of this frame."""
+        table = self._table
+        slots = np.flatnonzero(table.observed)
+        head = self._head.data[slots]
+        before = self._times.data[(head - 1) % _SAMPLES, slots]
+        step_s = self._window_s / _STEPS
+        # The newest sample is overwritten until it is a step later than the one before it.
+        full = ~np.isnan(self._times.data[head, slots]) & ~(self._times.data[head, slots] - before < step_s)
+        head = np.where(full, (head + 1) % _SAMPLES, head)
+        self._head.data[slots] = head
+        self._times.data[head, slots] = table.time_s
+        self._places.data[:, :, head, slots] = table.anchors[:, :, slots]
+
+    @property
+    def centers(self) -> tuple[Float64Array, Float64Array]:
+        """x and y of the box centres kept, (samples, C) each, in picture heights."""
+        return self._places.data[CENTER, 0], self._places.data[CENTER, 1]
+
+    @property
+    def feet(self) -> tuple[Float64Array, Float64Array]:
+        """x and y of the middle of the boxes' lower sides kept, (samples, C) each, in picture heights."""
+        return self._places.data[BOTTOM, 0], self._places.data[BOTTOM, 1]
+
+    def velocities(self, x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array, BoolArray]:
+        """Velocity of each object over the window.
+
+        Args:
+            x, y: (samples, C), from `centers` or `feet`, or projected from them; NaN where unknown.
+
+        Returns:
+            vx and vy (C,) in their unit per second, and (C,) bool where they are known: seen in this frame
+            and
+            for at least half of the window.
+        """
+        age_s = self._table.time_s - self._times.data
+        used = (age_s <= self._window_s) & ~np.isnan(x) & ~np.isnan(y)
+        count = np.maximum(used.sum(axis=0), 1)
+        times = np.where(used, -age_s, 0.0)
+        mean_t = times.sum(axis=0) / count
+        centred = np.where(used, times - mean_t, 0.0)
+        spread = (centred**2).sum(axis=0)
+        span_s = np.where(used, age_s, 0.0).max(axis=0)
+        known = self._table.observed & (span_s >= self._window_s / 2) & (spread > 0)
+        safe = np.where(known, spread, 1.0)
+        vx = (centred * np.where(used, x, 0.0)).sum(axis=0) / safe
+        vy = (centred * np.where(used, y, 0.0)).sum(axis=0) / safe
+        return np.where(known, vx, 0.0), np.where(known, vy, 0.0), known
