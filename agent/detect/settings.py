@@ -57,7 +57,7 @@ class DetectorSettings(Section):
     labels_file: Path | None = None
     """Class names, one a line or `0  person`; wins over those of the ModelSpec."""
     runtime: RuntimeName = "auto"
-    """LiteRT or tflite-runtime; auto takes the first that is installed, for an Edge TPU the other way round."""
+    """LiteRT or tflite-runtime; auto: the first that is installed, for an Edge TPU the other one first."""
     device: DeviceName = "cpu"
     """`cpu`, `edgetpu` (any), `usb`, `usb:0`, `pci:0` …"""
     threads: int = Field(default=0, ge=0, le=64)

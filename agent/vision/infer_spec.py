@@ -124,7 +124,7 @@ def _infer_single(
         )
         # Cells that are not decoded give offsets of about one cell, decoded ones the whole picture.
         decoded = _reach(run_blank(), output, axis=2) > picture.width / 2
-        return _spec(model, "yolov5" if decoded else "yolox", yolox, names)
+        return _spec(model, "yolov5" if decoded else "yolox", yolox, names, min_iou_nms=0.45)
     raise _unknown(model, [output])
 
 

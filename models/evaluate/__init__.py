@@ -1,0 +1,1 @@
+"""How well models do, judged by the field's own tools."""
