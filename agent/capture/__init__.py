@@ -1,0 +1,1 @@
+"""Pictures from cameras, streams, video files and folders, behind one small protocol."""
