@@ -25,6 +25,8 @@ MAX_DB = 120.0
 """Signal-to-noise ratios are kept within ±120 dB; 120 means equal."""
 NOTABLE_LOSS_DB = 6.0
 """A layer that loses more than this (half of the amplitude's precision) is worth a cause."""
+CLEAN_DB = 50.0
+"""8 bits give about this; what is above it is no loss that anyone could have avoided."""
 NOTABLE_CLIPPING = 0.005
 COARSE_DB = 25.0
 """A ratio below this shows in what a model finds; plain rounding to 256 codes gives 30 to 50."""
@@ -65,8 +67,8 @@ class LayerError:
 
     @property
     def lost_db(self) -> float:
-        """What this layer itself lost: the worst of its inputs' ratio less its own, at least 0."""
-        return max(self.input_snr_db - self.snr_db, 0.0)
+        """What this layer itself lost, at least 0: the worst of its inputs' ratio, at most 50, less its own."""
+        return max(min(self.input_snr_db, CLEAN_DB) - self.snr_db, 0.0)
 
 
 def layer_errors(
