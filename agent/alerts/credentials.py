@@ -33,7 +33,9 @@ def _first_line(where: str, path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise ConfigError(where, f"expected a readable file, got {path}: {error.strerror or error}") from error
+        raise ConfigError(
+            where, f"expected a readable file, got {path}: {error.strerror or error}"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(where, f"expected UTF-8 text, got other bytes in {path}") from error
     if not lines or not lines[0]:

@@ -1,0 +1,306 @@
+"""The thread that brings the outbox to the broker."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from agent.alerts.backoff import Backoff
+from agent.alerts.messages import Message, Waker
+from agent.alerts.mqtt import Session
+from agent.alerts.outbox import Outbox
+from agent.alerts.outbox_file import StoredAlert
+from agent.alerts.settings import BrokerSettings
+from agent.alerts.topics import Topics
+from agent.errors import EdgetrackError
+
+_log = logging.getLogger("edgetrack.broker")
+_SHORTEST_WAIT_S = 0.25
+_FORGET_EVERY_S = 0.5  # acknowledged alerts are deleted together: each transaction is a write to the SD card
+_FORGET_AT = 500
+_REFUSED_WAIT_S = 30.0
+_READ_AHEAD = 100
+_MAX_UNSENT = 200
+
+
+class Delivery:
+    """Connects, publishes, waits for acknowledgements, connects again.
+
+    In order, a window at a time, each alert until the broker has acknowledged it. The outbox is the only
+    memory: what was in flight when a connection broke is read from it again.
+
+    Args:
+        settings: the broker.
+        topics: of this device.
+        outbox: what to bring.
+    """
+
+    def __init__(self, settings: BrokerSettings, topics: Topics, outbox: Outbox) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._outbox = outbox
+        self._waker = Waker()
+        self._lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._retained: dict[str, bytes] = {}
+        self._unsent_retained: dict[str, bytes] = {}
+        self._unsent: deque[Message] = deque(maxlen=_MAX_UNSENT)
+        self._thread = threading.Thread(target=self._run, name="edgetrack-delivery", daemon=True)
+        self._stopped = threading.Event()
+        self._stop_at: float | None = None
+        self._drain_wanted = False
+        self._more = True
+        self._reset()
+        self._held: dict[str, float] = {}
+        self._complaints: set[str] = set()
+        self.on_message: Callable[[Message], None] | None = None
+        """Called in the delivery's thread with what comes on the device's request topics."""
+        self.on_connected: Callable[[], None] | None = None
+        """Called in the delivery's thread after every connect, before alerts are sent."""
+        self.connected = False
+        """Whether the broker has accepted this connection, and it still stands."""
+        self.protocol = ""
+        """MQTT version of the last connection."""
+        self.error: str | None = None
+        """Why there is no connection; None while there is one."""
+        self.sent = self.acknowledged = self.refused = self.connects = 0
+
+    def _reset(self) -> None:
+        """Forget what was in flight: the outbox has it."""
+        self._in_flight: dict[int, tuple[StoredAlert, float]] = {}
+        self._other: dict[int, str] = {}
+        self._ready: deque[StoredAlert] = deque()
+        self._acknowledged: list[StoredAlert] = []
+        self._acknowledged_s = 0.0
+        self._position = 0
+        self._more = True
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def alert_stored(self) -> None:
+        """Tell that the outbox has something new."""
+        self._more = True
+        self._waker.set()
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        """Publish a retained message now and after every reconnect; the newest of a topic counts."""
+        with self._lock:
+            if self._retained.get(topic) == payload:
+                return
+            self._retained[topic] = self._unsent_retained[topic] = payload
+        self._waker.set()
+
+    def send(self, message: Message) -> None:
+        """Publish a message that nobody misses: dropped while there is no connection."""
+        if self.connected:
+            self._unsent.append(message)
+            self._waker.set()
+
+    def wait_until_empty(self, timeout_s: float) -> bool:
+        """Wait until the broker has acknowledged all alerts; False when it did not in time."""
+        self._drain_wanted = True
+        self._waker.set()
+        with self._idle:
+            return self._idle.wait_for(lambda: len(self._outbox) == 0, timeout_s)
+
+    def stop(self, timeout_s: float) -> None:
+        """Bring what can be brought in `timeout_s`, say offline, disconnect."""
+        self._stop_at = time.monotonic() + timeout_s * 0.7
+        self._stopped.set()
+        self._waker.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            self._waker.close()
+
+    def _run(self) -> None:
+        backoff = Backoff(_SHORTEST_WAIT_S, self._settings.reconnect_max_s)
+        while self._stop_at is None:
+            try:
+                self._connect_and_serve(backoff)
+            except EdgetrackError as error:
+                self._report(str(error))
+            except Exception as error:
+                _log.exception("broker: an unexpected fault; connecting again")
+                self._report(f"{type(error).__name__}: {error}")
+            if self._stop_at is None:
+                self._stopped.wait(backoff.next_s())
+
+    def _report(self, problem: str) -> None:
+        """Each cause once, until a connection stands again."""
+        if problem != self.error:
+            self.error = problem
+            _log.warning("%s; alerts wait in the outbox (%d), retrying", problem, len(self._outbox))
+
+    def _connect_and_serve(self, backoff: Backoff) -> None:
+        will = Message(self._topics.status, b"offline", retain=True)
+        client_id = self._settings.client_id or f"edgetrack-{self._topics.device}"
+        session = Session(self._settings, client_id, will=will, waker=self._waker)
+        try:
+            session.open()
+            self.connected, self.error, self.protocol = True, None, session.protocol
+            self.connects += 1
+            backoff.reset()
+            _log.info("broker %s: connected, MQTT %s", self._settings.url, session.protocol)
+            self._serve(session)
+        finally:
+            self.connected = False
+            self._forget(now=True)
+            self._reset()
+            session.close()
+
+    def _serve(self, session: Session) -> None:
+        """Work until told to stop."""
+        if self.on_message is not None:
+            session.subscribe(self._topics.request("+"), retained=False)
+        self._other[session.publish(Message(self._topics.status, b"online", retain=True))] = (
+            self._topics.status
+        )
+        with self._lock:
+            self._unsent_retained = dict(self._retained)
+        if self.on_connected is not None:
+            self.on_connected()
+        while not self._finished():
+            self._waker.clear()
+            self._send_others(session)
+            self._send_alerts(session)
+            events = session.step(self._patience_s())
+            for mid, refusal in events.published:
+                self._settle(mid, refusal)
+            for topic_filter in events.refused:
+                self._complain(topic_filter, "the broker refuses the subscription; check its access rules")
+            for message in events.messages:
+                self._deliver(message)
+            self._forget()
+        self._say_offline(session)
+
+    def _finished(self) -> bool:
+        if self._stop_at is None:
+            return False
+        return time.monotonic() >= self._stop_at or (len(self._outbox) == 0 and not self._unsent)
+
+    def _patience_s(self) -> float:
+        """How long the next step may wait: the earliest of what is due."""
+        if self._drain_wanted or self._stop_at is not None:
+            return 0.05
+        waits = [1.0]
+        if self._acknowledged:
+            waits.append(self._acknowledged_s + _FORGET_EVERY_S - time.monotonic())
+        return max(0.0, min(waits))
+
+    def _send_others(self, session: Session) -> None:
+        """Retained messages first come, newest payload; then answers and streams."""
+        while len(self._other) + len(self._in_flight) < session.window:
+            with self._lock:
+                if self._unsent_retained:
+                    topic = next(iter(self._unsent_retained))
+                    message = Message(topic, self._unsent_retained.pop(topic), retain=True)
+                elif self._unsent:
+                    message = self._unsent.popleft()
+                else:
+                    return
+            mid = session.publish(message)
+            if message.qos:
+                self._other[mid] = message.topic
+
+    def _send_alerts(self, session: Session) -> None:
+        now = time.monotonic()
+        if self._held and min(self._held.values()) <= now:
+            self._held = {topic: until for topic, until in self._held.items() if until > now}
+            self._forget(now=True)
+            self._ready.clear()
+            self._position, self._more = 0, True
+        under_way = (
+            {alert.position for alert, _ in self._in_flight.values()} if self._position == 0 else set()
+        )
+        while len(self._in_flight) + len(self._other) < session.window:
+            if not self._ready:
+                if not self._more:
+                    return
+                self._more = False
+                alerts = self._outbox.pending(_READ_AHEAD, self._position)
+                if not alerts:
+                    return
+                self._more = self._more or len(alerts) == _READ_AHEAD
+                self._position = alerts[-1].position
+                self._ready.extend(
+                    alert
+                    for alert in alerts
+                    if alert.topic not in self._held and alert.position not in under_way
+                )
+                continue
+            alert = self._ready.popleft()
+            if alert.topic not in self._held:
+                mid = session.publish(Message(alert.topic, alert.payload))
+                self._in_flight[mid] = (alert, now)
+                self.sent += 1
+        _, oldest_s = next(iter(self._in_flight.values()), (None, now))
+        if now - oldest_s > self._settings.acknowledge_timeout_s:
+            raise EdgetrackError(
+                f"broker {self._settings.host}:{self._settings.port}",
+                f"expected acknowledgements, got none in {self._settings.acknowledge_timeout_s:g} s",
+            )
+
+    def _settle(self, mid: int, refusal: str | None) -> None:
+        """The broker's word on one message."""
+        flight = self._in_flight.pop(mid, None)
+        if flight is None:
+            topic = self._other.pop(mid, None)
+            if topic is not None and refusal is not None:
+                self._complain(topic, f"the broker refuses the message: {refusal}; check its access rules")
+            return
+        alert = flight[0]
+        if refusal is not None:
+            self.refused += 1
+            self._held[alert.topic] = time.monotonic() + _REFUSED_WAIT_S
+            self._complain(alert.topic, f"the broker refuses the alert: {refusal}; check its access rules")
+            return
+        if not self._acknowledged:
+            self._acknowledged_s = time.monotonic()
+        self._acknowledged.append(alert)
+        self.acknowledged += 1
+
+    def _complain(self, topic: str, problem: str) -> None:
+        """Each fault once in the life of the process."""
+        line = f"{topic}: {problem}"
+        if line not in self._complaints:
+            self._complaints.add(line)
+            _log.error("%s", line)
+
+    def _deliver(self, message: Message) -> None:
+        if self.on_message is None:
+            return
+        try:
+            self.on_message(message)
+        except Exception:
+            _log.exception("%s: the command failed", message.topic)
+
+    def _forget(self, *, now: bool = False) -> None:
+        """Delete acknowledged alerts from the outbox, many at a time."""
+        if self._acknowledged and (
+            now
+            or self._drain_wanted
+            or self._stop_at is not None
+            or len(self._acknowledged) >= _FORGET_AT
+            or time.monotonic() - self._acknowledged_s >= _FORGET_EVERY_S
+        ):
+            self._outbox.acknowledge(self._acknowledged)
+            self._acknowledged = []
+        if not self._in_flight and len(self._outbox) == 0:
+            self._drain_wanted = False
+            with self._idle:
+                self._idle.notify_all()
+
+    def _say_offline(self, session: Session) -> None:
+        mid = session.publish(Message(self._topics.status, b"offline", retain=True))
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            for published, refusal in session.step(0.1).published:
+                self._settle(published, refusal)
+                if published == mid:
+                    return

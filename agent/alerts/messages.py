@@ -1,0 +1,66 @@
+"""What goes in and out of an MQTT connection."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT message, sent or received.
+
+    Args:
+        topic, payload, qos, retain: as in MQTT.
+        response_topic, correlation: MQTT 5's request/response properties.
+        mid: packet identifier of a received one, for `Session.confirm`.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    response_topic: str | None = None
+    correlation: bytes | None = None
+    mid: int = 0
+
+
+@dataclass(slots=True)
+class Events:
+    """What one `Session.step` brought.
+
+    Args:
+        published: packet identifier and, when the broker refused the message, its reason.
+        messages: received ones.
+        refused: topic filters that the broker does not let this client subscribe to.
+    """
+
+    published: list[tuple[int, str | None]] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+class Waker:
+    """Ends another thread's `Session.step` early."""
+
+    def __init__(self) -> None:
+        self.receiver, self._sender = socket.socketpair()
+        self.receiver.setblocking(False)
+        self._sender.setblocking(False)
+
+    def set(self) -> None:
+        """Wake; a full pipe will wake anyway, a closed one needs it no more."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            self._sender.send(b"\0")
+
+    def clear(self) -> None:
+        """Forget the calls so far."""
+        with contextlib.suppress(BlockingIOError):
+            while self.receiver.recv(4096):
+                pass
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.receiver.close()
+        self._sender.close()

@@ -1,0 +1,375 @@
+"""One connection to an MQTT broker, driven by the thread that uses it. The only module that imports paho.
+
+paho keeps its queue in memory and calls back from its own thread; here a `Session` lives as long as one
+connection, hands out what happened as values, and whoever needs more than that opens the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import time
+from typing import Any, Self
+
+from paho.mqtt.client import (
+    MQTT_ERR_SUCCESS,
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    error_string,
+)
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from ulid import ULID
+
+from agent.alerts.credentials import broker_password
+from agent.alerts.messages import Events, Message, Waker
+from agent.alerts.settings import BrokerSettings
+from agent.errors import BrokerError
+
+_CONNECT_TIMEOUT_S = 5.0
+_CONNACK_TIMEOUT_S = 10.0
+_TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_AUTH = "expected the broker to accept the user, got {}; check username and password"
+
+
+class _VersionRefusedError(Exception):
+    """The broker speaks no MQTT 5, or closed the connection at its sight."""
+
+
+class Session:
+    """One connection: opened once, lost or closed once.
+
+    Args:
+        settings: the broker.
+        client_id: MQTT client identifier.
+        will: what the broker publishes when the connection is lost.
+        session_expiry_s: how long the broker keeps subscriptions and queued messages; 0 keeps none.
+        manual_confirm: received QoS 1 messages are acknowledged by `confirm` only.
+        waker: ends a `step` early.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        *,
+        will: Message | None = None,
+        session_expiry_s: int = 0,
+        manual_confirm: bool = False,
+        waker: Waker | None = None,
+    ) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._will = will
+        self._session_expiry_s = session_expiry_s
+        self._manual_confirm = manual_confirm
+        self._waker = waker
+        self._where = f"broker {settings.host}:{settings.port}"
+        self._selector = selectors.DefaultSelector()
+        self._events = Events()
+        self._filters: dict[int, str] = {}
+        self._connack: ReasonCode | None = None
+        self._lost_because: str | None = None
+        self._client: Client
+        self.protocol = ""
+        """5 or 3.1.1, once open."""
+        self.session_present = False
+        """Whether the broker still had the session of this client."""
+        self.window = settings.in_flight
+        """QoS 1 messages that may wait for their acknowledgement at once; more make a broker disconnect."""
+
+    def open(self) -> Self:
+        """Connect and wait for the broker's word.
+
+        Raises:
+            BrokerError: unknown host, refused, no answer, wrong certificate, wrong user or password …
+            ConfigError: the password's file cannot be read.
+        """
+        wanted = self._settings.protocol
+        if wanted != "3.1.1":
+            try:
+                self._open("5")
+                return self
+            except _VersionRefusedError as error:
+                self._close_socket()
+                if wanted == "5":
+                    raise BrokerError(
+                        self._where, f"expected MQTT 5, got {error}", "set protocol: auto"
+                    ) from error
+        try:
+            self._open("3.1.1")
+        except _VersionRefusedError as error:
+            self._close_socket()
+            raise BrokerError(
+                self._where, f"expected an MQTT broker, got {error}", "check broker.url"
+            ) from error
+        return self
+
+    def _open(self, protocol: str) -> None:
+        five = protocol == "5"
+        self._connack = self._lost_because = None
+        self._client = client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if five else self._session_expiry_s == 0,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=self._manual_confirm,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(self._settings.in_flight)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
+        client.on_message = self._on_message
+        client.on_socket_open, client.on_socket_close = self._on_socket_open, self._on_socket_close
+        password = broker_password(self._settings)
+        if self._settings.username is not None or password is not None:
+            client.username_pw_set(self._settings.username or "", password)
+        if self._settings.uses_tls:
+            client.tls_set_context(self._tls_context())
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        options: dict[str, Any] = {}
+        if five:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = self._session_expiry_s
+            options = {"clean_start": self._session_expiry_s == 0, "properties": properties}
+        try:
+            client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s, **options)
+        except (OSError, ValueError) as error:
+            self._close_socket()
+            raise _unreachable(self._where, error) from error
+        self._wait_for_connack()
+        self.protocol = protocol
+        if self._waker is not None:
+            self._selector.register(self._waker.receiver, selectors.EVENT_READ)
+
+    def _wait_for_connack(self) -> None:
+        deadline = time.monotonic() + _CONNACK_TIMEOUT_S
+        while self._connack is None:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                self._close_socket()
+                raise BrokerError(
+                    self._where, f"expected an answer to CONNECT, got none in {_CONNACK_TIMEOUT_S:g} s"
+                )
+            self._turn(min(remaining, 1.0))
+            if self._connack is None and self._lost_because is not None:
+                raise _VersionRefusedError("the connection closed before an answer")
+        reason = self._connack
+        if not reason.is_failure:
+            return
+        name = str(reason)
+        if name == "Unsupported protocol version":
+            raise _VersionRefusedError("a broker that does not speak it")
+        self._close_socket()
+        if name in ("Bad user name or password", "Not authorized", "Bad authentication method"):
+            raise BrokerError(self._where, _AUTH.format(f"`{name}`"))
+        raise BrokerError(self._where, f"expected to be accepted, got `{name}`")
+
+    def _tls_context(self) -> ssl.SSLContext:
+        tls = self._settings.tls
+        try:
+            context = ssl.create_default_context(cafile=tls.ca)
+            context.minimum_version = _TLS_VERSIONS[tls.min_version]
+            if tls.cert is not None:
+                context.load_cert_chain(tls.cert, tls.key)
+        except (OSError, ssl.SSLError) as error:
+            raise BrokerError(
+                "broker.tls", f"expected PEM files, got {error}", "check ca, cert and key"
+            ) from error
+        return context
+
+    def publish(self, message: Message) -> int:
+        """Send a message; its packet identifier comes back in `Events.published` (QoS 1 when acknowledged).
+
+        Raises:
+            BrokerError: the connection is gone.
+        """
+        properties = None
+        if self.protocol == "5" and message.correlation is not None:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.CorrelationData = message.correlation
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        if info.rc != MQTT_ERR_SUCCESS:
+            raise BrokerError(self._where, f"expected to send, got `{error_string(info.rc)}`")
+        return info.mid
+
+    def subscribe(self, topic_filter: str, qos: int = 1, *, retained: bool = True) -> None:
+        """Ask for messages; a refusal comes back in `Events.refused`.
+
+        Args:
+            topic_filter: with MQTT wildcards, `$share/group/…` for a shared subscription.
+            qos: highest quality of service wanted.
+            retained: whether retained messages are wanted (MQTT 5 only; 3.1.1 always sends them).
+        """
+        if self.protocol == "5":
+            handling = (
+                SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+            )
+            options = SubscribeOptions(qos=qos, retainHandling=handling)
+            rc, mid = self._client.subscribe(topic_filter, options=options)
+        else:
+            rc, mid = self._client.subscribe(topic_filter, qos)
+        if rc != MQTT_ERR_SUCCESS or mid is None:
+            raise BrokerError(
+                self._where, f"expected to subscribe to {topic_filter}, got `{error_string(rc)}`"
+            )
+        self._filters[mid] = topic_filter
+
+    def confirm(self, message: Message) -> None:
+        """Acknowledge a received message, where the session was made with `manual_confirm`."""
+        self._client.ack(message.mid, message.qos)
+
+    def step(self, timeout_s: float) -> Events:
+        """Send and receive what can be, for `timeout_s` at most.
+
+        Raises:
+            BrokerError: the connection is lost.
+        """
+        self._turn(timeout_s)
+        if self._lost_because is not None:
+            raise BrokerError(self._where, f"expected to stay connected, got `{self._lost_because}`")
+        events, self._events = self._events, Events()
+        return events
+
+    def _turn(self, timeout_s: float) -> None:
+        connection: Any = self._client.socket()
+        if connection is None:
+            self._lost_because = self._lost_because or "connection closed"
+            return
+        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._client.want_write() else 0)
+        self._selector.modify(connection, interest)
+        buffered = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        for key, ready in self._selector.select(0 if buffered else timeout_s):
+            if key.fileobj is connection and ready & selectors.EVENT_READ:
+                buffered = True
+            if key.fileobj is connection and ready & selectors.EVENT_WRITE:
+                self._client.loop_write()
+        if buffered:
+            self._client.loop_read()
+        self._client.loop_misc()
+
+    def close(self) -> None:
+        """Say goodbye: the broker does not publish the will."""
+        if self._client.socket() is not None:
+            self._client.disconnect()
+            deadline = time.monotonic() + 1.0
+            while (
+                self._client.socket() is not None
+                and self._client.want_write()
+                and time.monotonic() < deadline
+            ):
+                self._turn(0.1)
+        self._close_socket()
+        self._selector.close()
+
+    def _close_socket(self) -> None:
+        """Drop the connection without a word."""
+        connection: Any = self._client.socket()
+        if connection is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(connection)
+            connection.close()
+
+    def _on_socket_open(self, _client: Client, _userdata: object, connection: Any) -> None:
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _on_socket_close(self, _client: Client, _userdata: object, connection: Any) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(connection)
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _userdata: object,
+        flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        self._connack = reason
+        self.session_present = flags.session_present
+        limit = getattr(properties, "ReceiveMaximum", 65535)
+        self.window = min(self._settings.in_flight, limit)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: object,
+        _flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._lost_because = self._lost_because or str(reason)
+
+    def _on_publish(
+        self, _client: Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties
+    ) -> None:
+        self._events.published.append((mid, str(reason) if reason.is_failure else None))
+
+    def _on_subscribe(
+        self, _client: Client, _userdata: object, mid: int, reasons: list[ReasonCode], _properties: Properties
+    ) -> None:
+        topic_filter = self._filters.pop(mid, "")
+        if any(reason.is_failure for reason in reasons):
+            self._events.refused.append(topic_filter)
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        properties = message.properties
+        self._events.messages.append(
+            Message(
+                message.topic,
+                message.payload,
+                message.qos,
+                message.retain,
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None),
+                message.mid,
+            )
+        )
+
+
+def _unreachable(where: str, error: OSError | ValueError) -> BrokerError:
+    """The one line that tells a user why there is no connection."""
+    if isinstance(error, socket.gaierror):
+        return BrokerError(where, "expected a known host, got an unknown name", "check broker.url")
+    if isinstance(error, ConnectionRefusedError):
+        return BrokerError(
+            where, "expected a broker, got connection refused", "start the broker or correct broker.url"
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return BrokerError(
+            where,
+            f"expected a certificate that can be verified, got `{error.verify_message}`",
+            "set broker.tls.ca to its authority",
+        )
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        return BrokerError(where, f"expected TLS, got `{reason}`", "check scheme and port of broker.url")
+    if isinstance(error, TimeoutError):
+        return BrokerError(where, f"expected a broker, got no answer in {_CONNECT_TIMEOUT_S:g} s")
+    return BrokerError(where, f"expected a connection, got `{getattr(error, 'strerror', None) or error}`")
+
+
+def check_broker(settings: BrokerSettings) -> str:
+    """Connect once, as another client than the agent, and leave again.
+
+    Returns:
+        The MQTT version that was agreed on.
+
+    Raises:
+        BrokerError: one line that says what is wrong.
+        ConfigError: the password's file cannot be read.
+    """
+    session = Session(settings, f"edgetrack-check-{ULID()}")
+    try:
+        return session.open().protocol
+    finally:
+        session.close()

@@ -1,0 +1,188 @@
+"""What the agent holds to publish: committed first, delivered by a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from agent.alerts.clock import clock_synchronised
+from agent.alerts.delivery import Delivery
+from agent.alerts.outbox import Outbox
+from agent.alerts.schema import ModelPart, SnapshotPart, build_payload, new_id
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.alerts.topics import RESERVED_CAMERA_NAMES, Topics
+from agent.errors import ConfigError
+from agent.records import Alert, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherStats:
+    """Figures for health and summaries.
+
+    Args:
+        queued: alerts that the broker has not acknowledged yet.
+        in_memory: of these, on no disk.
+        sent: publishes of alerts, repeats counted.
+        acknowledged: alerts that the broker has, since the start.
+        refused: alerts that the broker's access rules refused; they wait.
+        dropped: alerts given up for the outbox's limits, since the outbox was made.
+        damaged: alerts given up because the disk spoiled them.
+        connected: whether the broker has accepted this device.
+        connects: how often it did.
+        protocol: MQTT version of the connection.
+        broker_error, disk_error: what is wrong, or None.
+    """
+
+    queued: int
+    in_memory: int
+    sent: int
+    acknowledged: int
+    refused: int
+    dropped: int
+    damaged: int
+    connected: bool
+    connects: int
+    protocol: str
+    broker_error: str | None
+    disk_error: str | None
+
+
+def outbox_path(settings: OutboxSettings, device: str) -> Path:
+    """Where the outbox lies: as configured, in systemd's state directory, or in the user's."""
+    if settings.path is not None:
+        return settings.path
+    directory = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if not directory:
+        home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        directory = str(Path(home) / "edgetrack")
+    return Path(directory) / f"outbox-{device}.sqlite"
+
+
+class AlertPublisher:
+    """Publishes the alerts and states of one device.
+
+    The promise: an alert is on the disk when `publish` returns; it is delivered to the broker at least once,
+    in order per camera, until the outbox's limits; repeats carry the same id.
+
+    Args:
+        broker, outbox: as configured.
+        device: its name.
+
+    Raises:
+        StorageError: another process holds the outbox.
+    """
+
+    def __init__(self, broker: BrokerSettings, outbox: OutboxSettings, device: str) -> None:
+        self._device = device
+        self.topics = Topics(broker.topic_root, device)
+        """Names of this device's topics."""
+        self._outbox = Outbox(outbox_path(outbox, device), outbox)
+        self._delivery = Delivery(broker, self.topics, self._outbox)
+
+    def start(self) -> None:
+        """Begin to connect and to deliver; returns at once, whatever the broker does."""
+        self._delivery.start()
+
+    def publish(
+        self,
+        alert: Alert,
+        camera: str,
+        *,
+        model: ModelPart | None = None,
+        snapshot: SnapshotPart | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Keep an alert until the broker has it.
+
+        Args:
+            alert: what a rule found.
+            camera: its camera's name.
+            model: what detected it.
+            snapshot: its picture.
+            priority: 0 is dropped first when the outbox is full; by default updates of incidents are.
+
+        Returns:
+            The alert's id. The alert is on the disk.
+        """
+        id_ = new_id()
+        synchronised = clock_synchronised()
+
+        def payload(sequence: int) -> bytes:
+            return build_payload(
+                alert,
+                id=id_,
+                sequence=sequence,
+                device=self._device,
+                camera=camera,
+                clock_synchronised=synchronised,
+                model=model,
+                snapshot=snapshot,
+            ).to_json()
+
+        if priority is None:
+            priority = 0 if alert.phase is Phase.UPDATE else 1
+        self._outbox.put(self.topics.alerts(camera), id_, payload, priority)
+        self._delivery.alert_stored()
+        return id_
+
+    def set_camera_status(self, camera: str, status: Mapping[str, Any]) -> None:
+        """Publish a camera's state, retained.
+
+        Args:
+            camera: its name.
+            status: JSON types; should hold `state`.
+        """
+        self.publish_retained(self.topics.camera_status(camera), status)
+
+    def publish_retained(self, topic: str, payload: bytes | str | Mapping[str, Any]) -> None:
+        """Publish now and after every reconnect; the newest payload of a topic counts.
+
+        Args:
+            topic: in full.
+            payload: bytes, text, or a mapping that becomes JSON; empty bytes remove the topic.
+        """
+        if isinstance(payload, Mapping):
+            payload = json.dumps(payload, separators=(",", ":"), allow_nan=False)
+        self._delivery.retain(topic, payload.encode() if isinstance(payload, str) else payload)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until the broker has every alert; False when it has not after `timeout_s`."""
+        return self._delivery.wait_until_empty(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Deliver what can be delivered in time, say offline and close the outbox; the rest waits on the disk."""
+        self._delivery.stop(timeout_s)
+        self._outbox.close()
+
+    @property
+    def stats(self) -> PublisherStats:
+        """Figures of now."""
+        delivery, outbox = self._delivery, self._outbox
+        return PublisherStats(
+            queued=len(outbox),
+            in_memory=outbox.in_memory,
+            sent=delivery.sent,
+            acknowledged=delivery.acknowledged,
+            refused=delivery.refused,
+            dropped=outbox.dropped,
+            damaged=outbox.damaged,
+            connected=delivery.connected,
+            connects=delivery.connects,
+            protocol=delivery.protocol,
+            broker_error=delivery.error,
+            disk_error=outbox.disk_error,
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
