@@ -1,11 +1,12 @@
 """Which detection belongs to which track: how alike they are, which pairs may be, and the best choice.
 
-Boxes here are (4, N) float64, rows x1, y1, x2, y2, so that every side of all boxes lies in one piece.
+Everything works on lists of pairs instead of matrices: of 500 tracks and 500 detections only a few
+thousand pairs touch, and most of those compete with no other.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,92 +15,134 @@ from scipy.optimize import linear_sum_assignment
 from agent.track.kalman import Float64Array
 
 Rows: TypeAlias = NDArray[np.intp]
-BoolMatrix: TypeAlias = NDArray[np.bool_]
 
-_NO_ROWS: Rows = np.zeros(0, np.intp)
-
-
-def sides(z: Float64Array) -> Float64Array:
-    """Centre and size to sides: (4, N) cx, cy, w, h to (4, N) x1, y1, x2, y2."""
-    half = 0.5 * z[2:]
-    return np.concatenate((z[:2] - half, z[:2] + half))
+NO_ROWS: Rows = np.zeros(0, np.intp)
+_DENSE_PAIRS = 2500
+"""Up to so many pairs it is cheaper to look at all than to sort."""
+_FORBIDDEN = -1e6
+"""Value of a pair that may not be: no exchange of allowed ones gains as much."""
 
 
-def centres(boxes: Float64Array) -> Float64Array:
-    """Sides to centre and size: (4, N) x1, y1, x2, y2 to (4, N) cx, cy, w, h."""
-    return np.concatenate((0.5 * (boxes[:2] + boxes[2:]), boxes[2:] - boxes[:2]))
+class Pairs(NamedTuple):
+    """Tracks and detections that touch.
+
+    Args:
+        rows: (K,) tracks, ascending.
+        columns: (K,) detections.
+        iou: (K,) buffered IoU in 0..1, by which pairs are gated.
+        value: (K,) similarity, by which they are chosen.
+    """
+
+    rows: Rows
+    columns: Rows
+    iou: Float64Array
+    value: Float64Array
+
+    def where(self, kept: NDArray[np.bool_]) -> Pairs:
+        """The pairs for which `kept` (K,) is true."""
+        return Pairs(self.rows[kept], self.columns[kept], self.iou[kept], self.value[kept])
 
 
-def similarity(
-    tracks: Float64Array, detections: Float64Array, buffer: float, height_weight: float
-) -> tuple[Float64Array, Float64Array]:
-    """How well every track and every detection fit.
+def side_matrix(buffer: float) -> Float64Array:
+    """(6, 4) matrix from (cx, cy, w, h) to (-x1, -y1, -top, x2, y2, bottom).
+
+    The first two sides of each half are those of the box enlarged by `buffer`, the third is that of the
+    box itself. Lower sides are negated, so that an intersection is one minimum over all six.
+    """
+    half = 0.5 * buffer
+    return np.array(
+        [
+            [-1.0, 0.0, half, 0.0],
+            [0.0, -1.0, 0.0, half],
+            [0.0, -1.0, 0.0, 0.5],
+            [1.0, 0.0, half, 0.0],
+            [0.0, 1.0, 0.0, half],
+            [0.0, 1.0, 0.0, 0.5],
+        ]
+    )
+
+
+def gated(tracks: Float64Array, detections: Float64Array, min_iou: float, height_weight: float) -> Pairs:
+    """The pairs whose enlarged boxes overlap enough, and how well they fit.
 
     Buffered IoU: F. Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances?,
     WACV 2023. Height cue: M. Yang et al., Hybrid-SORT, AAAI 2024.
 
     Args:
-        tracks: (4, N) centre and size of the predicted boxes, px.
-        detections: (4, M) the same of the detections.
-        buffer: factor on width and height before the overlap is taken.
+        tracks: (6, N) sides of the predicted boxes, see `side_matrix`.
+        detections: (6, M) the same of the detections.
+        min_iou: least buffered IoU, above 0.
         height_weight: weight of the vertical extents' IoU.
 
     Returns:
-        (N, M) buffered IoU in 0..1, by which pairs are gated, and (N, M) the similarity to maximise:
-        buffered IoU + height_weight × (IoU of the vertical extents - 1).
+        The pairs; their value is buffered IoU + height_weight × (IoU of the vertical extents - 1).
     """
-    scale = np.array([1.0, 1.0, buffer, buffer])[:, None]
-    a, b = tracks * scale, detections * scale
-    a_half, b_half = 0.5 * a[2:], 0.5 * b[2:]
-    low = np.maximum((a[:2] - a_half)[:, :, None], (b[:2] - b_half)[:, None])
-    high = np.minimum((a[:2] + a_half)[:, :, None], (b[:2] + b_half)[:, None])
-    extent = high - low  # (2, N, M): overlap in x and y
-    np.maximum(extent, 0.0, out=extent)
-    overlap = extent[0] * extent[1]
-    union = (a[2] * a[3])[:, None] + b[2] * b[3] - overlap
-    gate = overlap / union
-    if height_weight == 0.0:
-        return gate, gate
-    top = np.maximum((tracks[1] - 0.5 * tracks[3])[:, None], detections[1] - 0.5 * detections[3])
-    bottom = np.minimum((tracks[1] + 0.5 * tracks[3])[:, None], detections[1] + 0.5 * detections[3])
-    common = np.maximum(bottom - top, 0.0)
-    height_iou = common / (tracks[3][:, None] + detections[3] - common)
-    return gate, gate + height_weight * (height_iou - 1.0)
+    a, b = tracks[:3] + tracks[3:], detections[:3] + detections[3:]  # enlarged width and height, height
+    area_a, area_b = a[0] * a[1], b[0] * b[1]
+    if len(area_a) * len(area_b) <= _DENSE_PAIRS:
+        extent = np.minimum(tracks[:, :, None], detections[:, None])  # (6, N, M)
+        extent = np.maximum(extent[:3] + extent[3:], 0.0)  # (3, N, M)
+        overlap = extent[0] * extent[1]
+        iou = overlap / (area_a[:, None] + area_b - overlap)
+        rows, columns = (iou >= min_iou).nonzero()
+        iou, common = iou[rows, columns], extent[2, rows, columns]
+    else:
+        rows, columns = _overlap_in_x(tracks, detections)
+        extent = np.minimum(tracks[:, rows], detections[:, columns])  # (6, K)
+        extent = np.maximum(extent[:3] + extent[3:], 0.0)
+        overlap = extent[0] * extent[1]
+        iou = overlap / (area_a[rows] + area_b[columns] - overlap)
+        kept = (iou >= min_iou).nonzero()[0]
+        rows, columns, iou, common = rows[kept], columns[kept], iou[kept], extent[2, kept]
+    if height_weight == 0.0 or not len(rows):
+        return Pairs(rows, columns, iou, iou)
+    height_iou = common / (a[2, rows] + b[2, columns] - common)
+    return Pairs(rows, columns, iou, iou + height_weight * (height_iou - 1.0))
 
 
-def assign(value: Float64Array, admissible: BoolMatrix) -> tuple[Rows, Rows]:
-    """The assignment of rows to columns with the most pairs and, among those, the highest sum of values.
+def _overlap_in_x(tracks: Float64Array, detections: Float64Array) -> tuple[Rows, Rows]:
+    """Candidates among many boxes: by their left sides sorted, those that may overlap in x lie together."""
+    left = -detections[0]
+    order = left.argsort()
+    ordered = left[order]
+    widest = (detections[3] - left).max()
+    first = np.searchsorted(ordered, -tracks[0] - widest)
+    count = np.searchsorted(ordered, tracks[3]) - first
+    rows = np.arange(tracks.shape[1]).repeat(count)
+    starts = count.cumsum() - count
+    return rows, order[np.arange(len(rows)) + (first - starts)[rows]]
+
+
+def assign(pairs: Pairs) -> tuple[Rows, Rows]:
+    """The assignment with the most pairs and, among those, the highest sum of values.
 
     Args:
-        value: (N, M), any range.
-        admissible: (N, M), which pairs may be chosen.
+        pairs: those that may be chosen, no pair twice; every one of them is admissible.
 
     Returns:
-        (K,) rows and (K,) columns of the chosen pairs, rows ascending.
+        (K,) tracks and (K,) detections of the chosen pairs.
     """
-    per_row = admissible.sum(axis=1)
-    per_column = admissible.sum(axis=0)
-    if not per_row.any():
-        return _NO_ROWS, _NO_ROWS
-    # Pairs that compete with no other are settled; only the rest needs the cubic algorithm.
-    rows = np.flatnonzero(per_row == 1)
-    columns = admissible[rows].argmax(axis=1)
-    alone = per_column[columns] == 1
-    rows, columns = rows[alone], columns[alone]
-    if len(rows) == np.count_nonzero(per_row):
+    rows, columns, _, value = pairs
+    count = len(rows)
+    if count <= 1:
         return rows, columns
-    open_rows, open_columns = per_row > 0, per_column > 0
-    open_rows[rows] = False
-    open_columns[columns] = False
-    left, top = np.flatnonzero(open_rows), np.flatnonzero(open_columns)
-    block = np.ix_(left, top)
-    allowed = admissible[block]
-    worth = value[block]
-    # A forbidden pair costs more than any exchange of allowed ones can gain.
-    bound = (np.ptp(worth) + 1.0) * (min(worth.shape) + 1)
-    i, j = linear_sum_assignment(np.where(allowed, worth, -bound), maximize=True)
-    kept = allowed[i, j]
-    rows = np.concatenate((rows, left[i[kept]]))
-    columns = np.concatenate((columns, top[j[kept]]))
-    order = rows.argsort()
-    return rows[order], columns[order]
+    per_row, per_column = np.bincount(rows), np.bincount(columns)
+    if per_row.max() == 1 and per_column.max() == 1:
+        return rows, columns
+    if len(per_row) * len(per_column) <= _DENSE_PAIRS:
+        return _solve(rows, columns, value, (len(per_row), len(per_column)))
+    # Pairs that compete with no other are settled; only the rest needs the cubic algorithm.
+    contested = (per_row[rows] > 1) | (per_column[columns] > 1)
+    settled, rest = (~contested).nonzero()[0], contested.nonzero()[0]
+    left, i = np.unique(rows[rest], return_inverse=True)
+    top, j = np.unique(columns[rest], return_inverse=True)
+    i, j = _solve(i, j, value[rest], (len(left), len(top)))
+    return np.concatenate((rows[settled], left[i])), np.concatenate((columns[settled], top[j]))
+
+
+def _solve(rows: Rows, columns: Rows, value: Float64Array, shape: tuple[int, int]) -> tuple[Rows, Rows]:
+    matrix = np.full(shape, _FORBIDDEN)
+    matrix[rows, columns] = value
+    i, j = linear_sum_assignment(matrix, maximize=True)
+    kept = matrix[i, j] > _FORBIDDEN
+    return i[kept], j[kept]

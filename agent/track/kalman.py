@@ -10,12 +10,15 @@ of its own, so that the textbook's matrices become closed forms on 2×2 covarian
 
     Q = s² [[dt³/3, dt²/2], [dt²/2, dt]]        white noise of acceleration, spectral density s²
 
+The prediction is linear in (p, v, pp, pv, vv), so it is one 5×5 matrix for all tracks and coordinates.
+
 R. Labbe, Kalman and Bayesian Filters in Python, ch. 6 (updates), 7 (Q of the continuous white noise model).
 Y. Bar-Shalom et al., Estimation with Applications to Tracking and Navigation, ch. 6.2.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -47,6 +50,7 @@ class BatchedKalman:
         self._r = np.square(np.array(measurement_noise).repeat(2))[:, None]  # (4, 1)
         self._q = np.square(np.array(acceleration_noise).repeat(2))[:, None]  # (4, 1)
         self._initial_speed = initial_speed
+        self._transition = np.eye(5, 6)
 
     def start(self, z: Float64Array) -> Float64Array:
         """States of new tracks.
@@ -64,60 +68,47 @@ class BatchedKalman:
         state[VV] = self._initial_speed**2 * scale
         return state
 
-    def predict(self, state: Float64Array, dt_s: float, damping_s: Float64Array | None = None) -> None:
-        """Move all tracks on by `dt_s`, in place.
+    def predict(self, state: Float64Array, dt_s: float, damping_s: float = math.inf) -> Float64Array:
+        """Move tracks on.
 
         Args:
             state: (5, 4, N).
-            dt_s: seconds since the state was last predicted.
-            damping_s: (N,) time constants of the velocity's decay; inf is none. None: no track is damped.
+            dt_s: by how many seconds.
+            damping_s: time constant of the velocities' decay; inf is none.
+
+        Returns:
+            (5, 4, N).
         """
-        step: float | Float64Array = dt_s
-        decay: float | Float64Array = 1.0
-        if damping_s is not None:
-            finite = np.isfinite(damping_s)
-            tau = np.where(finite, damping_s, 1.0)
-            decay = np.exp(-dt_s / damping_s)
-            step = np.where(finite, tau * (1.0 - decay), dt_s)
-        p, v, pp, pv, vv = state
-        noise = self._q * np.square(p[H])
-        p += step * v
-        pp += step * (2.0 * pv + step * vv)
-        pp += (dt_s**3 / 3.0) * noise
-        pv += step * vv
-        if damping_s is not None:
-            v *= decay
-            pv *= decay
-            vv *= decay * decay
-        pv += (dt_s**2 / 2.0) * noise
-        vv += dt_s * noise
+        a, b = dt_s, 1.0
+        if damping_s < math.inf:
+            b = math.exp(-dt_s / damping_s)
+            a = damping_s * (1.0 - b)
+        t = self._transition  # (5, 6): the state's planes, then the spectral density
+        t[P, V], t[V, V] = a, b
+        t[PP, PV], t[PP, VV], t[PP, 5] = 2.0 * a, a * a, dt_s**3 / 3.0
+        t[PV, PV], t[PV, VV], t[PV, 5] = b, a * b, dt_s**2 / 2.0
+        t[VV, VV], t[VV, 5] = b * b, dt_s
+        count = state.shape[2]
+        density = (self._q * np.square(state[P, H])).reshape(1, 4 * count)
+        operand = np.concatenate((state.reshape(5, 4 * count), density))
+        return (t @ operand).reshape(5, 4, count)
 
-    def update(
-        self,
-        state: Float64Array,
-        rows: NDArray[np.intp],
-        z: Float64Array,
-        noise_scale: Float64Array | float = 1.0,
-    ) -> None:
-        """Correct some tracks by their detections, in place.
+    def update(self, state: Float64Array, z: Float64Array, noise_scale: Float64Array | float) -> Float64Array:
+        """Correct tracks by their detections.
 
         Args:
-            state: (5, 4, N).
-            rows: (M,) distinct tracks that have a detection.
-            z: (4, M) their detections.
+            state: (5, 4, M).
+            z: (4, M) one detection each.
             noise_scale: (M,) factors on the standard deviation of the measurement.
+
+        Returns:
+            (5, 4, M).
         """
-        p, v, pp, pv, vv = state[:, :, rows]
-        r = self._r * np.square(p[H] * noise_scale)
-        innovation = z - p
-        s = pp + r
-        gain_p = pp / s
-        gain_v = pv / s
-        rest = r / s  # 1 - gain_p
-        updated = np.empty((5, *z.shape))
-        np.add(p, gain_p * innovation, out=updated[P])
-        np.add(v, gain_v * innovation, out=updated[V])
-        np.multiply(pp, rest, out=updated[PP])
-        np.multiply(pv, rest, out=updated[PV])
-        np.subtract(vv, gain_v * pv, out=updated[VV])
-        state[:, :, rows] = updated
+        r = self._r * np.square(state[P, H] * noise_scale)
+        s = state[PP] + r
+        gain = state[PP : PV + 1] / s  # (2, 4, M)
+        corrected = np.empty_like(state)
+        np.add(state[: V + 1], gain * (z - state[P]), out=corrected[: V + 1])
+        np.multiply(state[PP : PV + 1], r / s, out=corrected[PP : PV + 1])  # 1 - pp/s = r/s
+        np.subtract(state[VV], gain[1] * state[PV], out=corrected[VV])
+        return corrected

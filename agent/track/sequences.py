@@ -74,7 +74,9 @@ def track_sequence(
     ids: set[int] = set()
     for frame, found in frames_of(rows, length):
         try:
-            tracks = tracker.update(to_detections(found), (frame - 1) / rate, info.size if info else None).visible
+            tracks = tracker.update(
+                to_detections(found), (frame - 1) / rate, info.size if info else None
+            ).visible
         except DataError as error:
             raise DataError(f"{detections} frame {frame}", error.problem, error.hint) from error
         lines.append(format_tracks(frame, tracks))

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import DataError
 from agent.records import Detections, IntArray, Tracks, TrackState
-from agent.track.association import Rows, assign, centres, sides, similarity
+from agent.track.association import NO_ROWS, Pairs, Rows, assign, gated, side_matrix
 from agent.track.camera_motion import camera_shift
-from agent.track.kalman import CX, CY, BatchedKalman, Float64Array, P, V, W
-from agent.track.lifecycle import FIRST, IDS, LABELS, LAST, SCORE, TrackTable, states
+from agent.track.kalman import CY, BatchedKalman, Float64Array, H, P, V, W
+from agent.track.lifecycle import FIRST, HITS, IDS, LABELS, LAST, SCORE, TrackTable
 from agent.track.settings import TrackerSettings
 
 _MIN_SIDE_PX = 1e-3
+_SLIGHT_SHIFT = 0.01
+"""Camera shifts below this, in box heights, do not change which pairs overlap."""
+_MIN, _MAX = np.minimum.reduce, np.maximum.reduce
+_TO_CENTRES = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])
+_TO_OUTWARD = np.array([[-1, 0, 0.5, 0], [0, -1, 0, 0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
+"""To (-x1, -y1, x2, y2): each grows as its side moves out of the picture."""
+_TO_SIDES = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Checked detections of one frame.
+
+    Args:
+        z: (4, N) centre x, centre y, width, height in px.
+        scores: (N,) float64.
+        labels: (N,).
+    """
+
+    z: Float64Array
+    scores: Float64Array
+    labels: IntArray
 
 
 class Tracker:
@@ -34,8 +57,13 @@ class Tracker:
             (s.acceleration_noise, s.size_acceleration_noise),
             s.initial_speed,
         )
+        self._sides = side_matrix(s.box_buffer)
+        self._own_sides = side_matrix(1.0)
+        self._blend = np.array([s.centre_blend, s.centre_blend, s.size_blend, s.size_blend])[:, None]
         self._table = TrackTable()
         self._time_s = -math.inf
+        self._dt_s = 0.0
+        self._frame_size: tuple[int, int] | None = None
 
     def reset(self) -> None:
         """Forget all tracks and the time, as when a camera was moved or a recording starts again."""
@@ -60,165 +88,188 @@ class Tracker:
             DataError: the time does not advance, or a detection is not finite, inverted or without area.
                 The tracker is as it was before.
         """
-        self._check(detections, time_s)
-        settings, table = self._settings, self._table
-        dt_s = time_s - self._time_s if len(table) else 0.0
-        self._time_s = time_s
-        scores = detections.scores.astype(np.float64)
-        usable = scores >= settings.low_score
-        z = centres(detections.boxes.T.astype(np.float64))
-        self._predict(dt_s, time_s)
-        rows, columns = self._associate(z, scores, detections.labels, usable, dt_s, time_s)
-        if len(rows):
-            noise = 1.0 + settings.score_noise * (1.0 - scores[columns])
-            self._kalman.update(table.motion, rows, z[:, columns], noise)
-            table.seen(rows, scores[columns], detections.labels[columns], time_s, settings.confirm_hits)
-        first_new = len(table)
-        self._give_birth(z, scores, detections.labels, rows, columns, time_s)
-        removed = self._expired(time_s, frame_size)
-        tracks = self._report(z, rows, columns, removed, first_new, time_s)
-        if removed.any():
-            table.keep(~removed)
-        return tracks
-
-    def _check(self, detections: Detections, time_s: float) -> None:
-        if not math.isfinite(time_s) or time_s <= self._time_s:
+        if not self._time_s < time_s < math.inf:
             raise DataError(
                 "tracker",
                 f"expected a time after {self._time_s:g} s, got {time_s:g} s",
                 "give frames in order, or reset() the tracker",
             )
-        boxes = detections.boxes
-        if not len(boxes):
-            return
-        with np.errstate(invalid="ignore"):
-            fine = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-            fine &= (detections.scores >= 0) & (detections.scores <= 1)
-        if not fine.all():
-            row = int(np.argmin(fine))
-            raise DataError(
-                f"tracker: detection {row}",
-                "expected x1 < x2, y1 < y2, all finite, and a score in 0..1, got "
-                f"box {boxes[row].tolist()}, score {float(detections.scores[row]):g}",
-            )
+        found = _checked(detections)
+        settings, table = self._settings, self._table
+        self._dt_s = time_s - self._time_s if len(table) else 0.0
+        self._time_s = time_s
+        if len(table):
+            self._predict()
+        rows, columns = self._associate(found)
+        blended = None
+        if len(rows):
+            z, scores = found.z[:, columns], found.scores[columns]
+            noise = 1.0 + settings.score_noise * (1.0 - scores) if settings.score_noise else 1.0
+            motion = self._kalman.update(table.motion[:, :, rows], z, noise)
+            table.motion[:, :, rows] = motion
+            table.seen(rows, scores, time_s)
+            if settings.across_classes:
+                table.vote(rows, scores, found.labels[columns])
+            blended = motion[P] + self._blend * (z - motion[P])
+        self._give_birth(found, rows, columns)
+        since_seen_s = time_s - table.real[LAST]
+        removed = self._expired(since_seen_s, frame_size) if since_seen_s.any() else None
+        tracks = self._report(rows, blended, since_seen_s, removed)
+        if removed is not None and removed.any():
+            table.keep(~removed)
+        return tracks
 
-    def _predict(self, dt_s: float, time_s: float) -> None:
+    def _predict(self) -> None:
         """Move all tracks to this frame; those that were not seen in the last one slow down."""
-        table = self._table
-        if not len(table):
-            return
-        lost = table.real[LAST] < time_s - dt_s
-        damping = np.where(lost, self._settings.lost_damping_s, np.inf) if lost.any() else None
-        self._kalman.predict(table.motion, dt_s, damping)
-        size = table.motion[P, W:]
+        table, dt_s = self._table, self._dt_s
+        lost = (table.real[LAST] < self._time_s - dt_s).nonzero()[0]
+        motion = self._kalman.predict(table.motion, dt_s)
+        if len(lost):
+            before = table.motion[:, :, lost]
+            motion[:, :, lost] = self._kalman.predict(before, dt_s, self._settings.lost_damping_s)
+        size = motion[P, W:]
         np.maximum(size, _MIN_SIDE_PX, out=size)
+        table.motion = motion
 
-    def _associate(
-        self,
-        z: Float64Array,
-        scores: Float64Array,
-        labels: IntArray,
-        usable: NDArray[np.bool_],
-        dt_s: float,
-        time_s: float,
-    ) -> tuple[Rows, Rows]:
+    def _associate(self, found: _Found) -> tuple[Rows, Rows]:
         """Three stages: strong detections, what they left over, weak detections.
 
         Returns:
             (K,) tracks and (K,) detections that belong together.
         """
         settings, table = self._settings, self._table
-        none = np.zeros(0, np.intp)
-        if not len(table) or not usable.any():
-            return none, none
-        strong = scores >= settings.high_score
-        unseen_s = time_s - table.real[LAST]
-        penalty = settings.lost_weight * np.minimum((unseen_s - dt_s) / settings.lost_weight_after_s, 1.0)
-        free_tracks = np.arange(len(table))
-        free_strong = np.flatnonzero(strong)
-        pairs_rows, pairs_columns = [], []
+        if not len(table) or not len(found.scores):
+            return NO_ROWS, NO_ROWS
+        unseen_s = self._time_s - self._dt_s - table.real[LAST]
+        penalty = np.minimum(unseen_s * (1.0 / settings.lost_weight_after_s), 1.0) * settings.lost_weight
+        sides = self._sides @ found.z
+        strong = found.scores >= settings.high_score
+        pairs = self._pairs(found, sides, penalty)
+        rows, columns = assign(pairs.where(strong[pairs.columns] & (pairs.iou >= settings.min_iou_high)))
+        moved = settings.compensate_camera and len(rows) > 2 and self._follow_camera(found, rows, columns)
+        if len(rows) == len(table) or len(columns) == len(found.scores):
+            return rows, columns
 
-        def stage(tracks: Rows, found: Rows, min_iou: float) -> tuple[Rows, Rows, Rows, Rows]:
-            if not len(tracks) or not len(found):
-                return none, none, tracks, found
-            gate, value = similarity(
-                table.motion[P][:, tracks], z[:, found], settings.box_buffer, settings.height_weight
-            )
-            admissible = gate >= min_iou
-            if not settings.across_classes:
-                admissible &= table.whole[LABELS][tracks][:, None] == labels[found]
-            i, j = assign(value - penalty[tracks][:, None], admissible)
-            pairs_rows.append(tracks[i])
-            pairs_columns.append(found[j])
-            return tracks[i], found[j], np.delete(tracks, i), np.delete(found, j)
+        free_tracks, free_found = np.ones(len(table), np.bool_), found.scores >= settings.low_score
+        free_tracks[rows] = False
+        free_found[columns] = False
+        if moved:
+            pairs = self._pairs(found, sides, penalty)
+        pairs = pairs.where(free_tracks[pairs.rows] & free_found[pairs.columns])
+        if not len(pairs.rows):
+            return rows, columns
+        again = strong[pairs.columns]
+        more_rows, more_columns = assign(pairs.where(again & (pairs.iou >= settings.min_iou_again)))
+        free_tracks[more_rows] = False
+        free_tracks &= unseen_s <= settings.recent_s
+        weak = ~again & (pairs.iou >= settings.min_iou_low) & free_tracks[pairs.rows]
+        last_rows, last_columns = assign(pairs.where(weak))
+        return (
+            np.concatenate((rows, more_rows, last_rows)),
+            np.concatenate((columns, more_columns, last_columns)),
+        )
 
-        rows, columns, free_tracks, free_strong = stage(free_tracks, free_strong, settings.min_iou_high)
-        if settings.compensate_camera and len(rows):
-            shift = camera_shift(z[: CY + 1, columns] - table.motion[P, : CY + 1][:, rows])
-            table.motion[P, CX] += shift[0]
-            table.motion[P, CY] += shift[1]
-        _, _, free_tracks, free_strong = stage(free_tracks, free_strong, settings.min_iou_again)
-        weak = np.flatnonzero(usable & ~strong)
-        recent = free_tracks[unseen_s[free_tracks] <= settings.recent_s + dt_s]
-        stage(recent, weak, settings.min_iou_low)
-        if not pairs_rows:
-            return none, none
-        return np.concatenate(pairs_rows), np.concatenate(pairs_columns)
+    def _pairs(self, found: _Found, sides: Float64Array, penalty: Float64Array) -> Pairs:
+        """All pairs that any stage may choose."""
+        table, settings = self._table, self._settings
+        min_iou = min(settings.min_iou_high, settings.min_iou_again, settings.min_iou_low)
+        near = gated(self._sides @ table.motion[P], sides, min_iou, settings.height_weight)
+        pairs = near._replace(value=near.value - penalty[near.rows])
+        if settings.across_classes:
+            return pairs
+        same = table.whole[LABELS, near.rows] == found.labels[near.columns]
+        return pairs if same.all() else pairs.where(same)
 
-    def _give_birth(
-        self,
-        z: Float64Array,
-        scores: Float64Array,
-        labels: IntArray,
-        rows: Rows,
-        columns: Rows,
-        time_s: float,
-    ) -> None:
+    def _follow_camera(self, found: _Found, rows: Rows, columns: Rows) -> bool:
+        """Move all tracks by what the matched ones have in common; whether that is worth a second look."""
+        centre = self._table.motion[P, : CY + 1]
+        x, y = camera_shift(found.z[: CY + 1, columns] - centre[:, rows])
+        centre += ((x,), (y,))
+        return abs(x) + abs(y) > _SLIGHT_SHIFT * float(self._table.motion[P, H, 0])
+
+    def _give_birth(self, found: _Found, rows: Rows, columns: Rows) -> None:
         settings, table = self._settings, self._table
-        candidates = scores >= settings.birth_score
+        candidates = found.scores >= settings.birth_score
         candidates[columns] = False
-        new = np.flatnonzero(candidates)
+        new = candidates.nonzero()[0]
         if len(new) and len(rows):
-            iou, _ = similarity(table.motion[P][:, rows], z[:, new], 1.0, 0.0)
-            new = new[iou.max(axis=0) <= settings.birth_max_iou]
+            tracks, others = self._own_sides @ table.motion[P][:, rows], self._own_sides @ found.z[:, new]
+            new = np.delete(new, gated(tracks, others, settings.birth_max_iou, 0.0).columns)
         if len(new):
-            table.born(self._kalman.start(z[:, new]), scores[new], labels[new], time_s, settings.confirm_hits)
+            table.born(
+                self._kalman.start(found.z[:, new]),
+                found.scores[new],
+                found.labels[new],
+                self._time_s,
+            )
 
-    def _expired(self, time_s: float, frame_size: tuple[int, int] | None) -> NDArray[np.bool_]:
+    def _expired(self, since_seen_s: Float64Array, frame_size: tuple[int, int] | None) -> NDArray[np.bool_]:
         settings, table = self._settings, self._table
-        unseen_s = time_s - table.real[LAST]
-        if frame_size is not None and settings.border_ageing > 1.0:
-            limit = np.array(frame_size, np.float64)[:, None]
-            box = sides(table.motion[P])
-            near = (box[:2] < settings.border * limit) | (box[2:] > (1.0 - settings.border) * limit)
-            unseen_s = np.where(near.any(axis=0), unseen_s * settings.border_ageing, unseen_s)
-        return unseen_s > np.where(table.confirmed, settings.lost_s, settings.tentative_s)
+        waited_s = since_seen_s
+        if frame_size is not None:
+            if frame_size != self._frame_size:
+                width, height = self._frame_size = frame_size
+                far = 1.0 - settings.border
+                near = (-settings.border * width, -settings.border * height, far * width, far * height)
+                self._border = np.array(near)[:, None]
+            leaving = (_TO_OUTWARD @ table.motion[P] > self._border).any(axis=0)
+            waited_s = since_seen_s * (1.0 + (settings.border_ageing - 1.0) * leaving)
+        confirmed = table.whole[HITS] >= settings.confirm_hits
+        return waited_s > np.where(confirmed, settings.lost_s, settings.tentative_s)
 
     def _report(
         self,
-        z: Float64Array,
         rows: Rows,
-        columns: Rows,
-        removed: NDArray[np.bool_],
-        first_new: int,
-        time_s: float,
+        blended: Float64Array | None,
+        since_seen_s: Float64Array,
+        removed: NDArray[np.bool_] | None,
     ) -> Tracks:
-        settings, table = self._settings, self._table
-        boxes = table.motion[P].copy()
-        if len(rows):
-            share = np.array(
-                [settings.centre_blend, settings.centre_blend, settings.size_blend, settings.size_blend]
-            )
-            boxes[:, rows] += share[:, None] * (z[:, columns] - boxes[:, rows])
-        state = states(table, time_s)
-        state[removed] = TrackState.REMOVED
+        table = self._table
+        boxes = table.motion[P]
+        if blended is not None:
+            boxes = boxes.copy()
+            boxes[:, rows] = blended
+        confirmed = table.whole[HITS] >= self._settings.confirm_hits
+        states = confirmed * (1 + (since_seen_s > 0))  # TENTATIVE 0, CONFIRMED 1, LOST 2
+        if removed is not None:
+            states[removed] = TrackState.REMOVED
+        whole = table.whole.copy()
         return Tracks(
-            ids=table.whole[IDS].copy(),
-            boxes=np.ascontiguousarray(sides(boxes).T, np.float32),
-            velocities=np.ascontiguousarray(table.motion[V, : CY + 1].T, np.float32),
+            ids=whole[IDS],
+            boxes=(_TO_SIDES @ boxes).T.astype(np.float32, order="C"),
+            velocities=table.motion[V, : CY + 1].T.astype(np.float32, order="C"),
             scores=table.real[SCORE].astype(np.float32),
-            labels=table.whole[LABELS].copy(),
-            states=state,
-            age_s=(time_s - table.real[FIRST]).astype(np.float32),
-            since_seen_s=(time_s - table.real[LAST]).astype(np.float32),
+            labels=whole[LABELS],
+            states=states,
+            age_s=(self._time_s - table.real[FIRST]).astype(np.float32),
+            since_seen_s=since_seen_s.astype(np.float32),
         )
+
+
+def _checked(detections: Detections) -> _Found:
+    """Detections in the filter's form.
+
+    Raises:
+        DataError: a box is not finite or has no area, or a score is not in 0..1; the first such is named.
+    """
+    boxes = detections.boxes.astype(np.float64)
+    scores = detections.scores.astype(np.float64)
+    z = _TO_CENTRES @ boxes.T
+    if len(scores):
+        size = z[W:]
+        # A NaN fails every comparison; a single infinity makes its side infinite, two make it a NaN.
+        fine = _MIN(size, None) > 0 and _MAX(size, None) < math.inf
+        if not (fine and _MIN(scores) >= 0 and _MAX(scores) <= 1):
+            _name_the_first_fault(boxes, scores)
+    return _Found(z, scores, detections.labels)
+
+
+def _name_the_first_fault(boxes: Float64Array, scores: Float64Array) -> None:
+    fine = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    fine &= (scores >= 0) & (scores <= 1)
+    row = int(np.argmin(fine))
+    raise DataError(
+        f"tracker: detection {row}",
+        "expected x1 < x2, y1 < y2, all finite, and a score in 0..1, got "
+        f"box {boxes[row].tolist()}, score {float(scores[row]):g}",
+    )
