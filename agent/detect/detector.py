@@ -45,6 +45,8 @@ class Detector(Protocol):
 
     labels: tuple[str, ...]
     """Names of the classes, in the order of their ids."""
+    score_levels: tuple[float, float, float]
+    """Scores from which a detection may continue a track, is trusted, and may start one."""
 
     def prepare(self, frame: Frame) -> Prepared:
         """Bring a frame into the form that the model takes."""

@@ -19,6 +19,7 @@ class GatedDetector:
 
     def __init__(self, detector: Detector, settings: GateSettings, motion: MotionSettings) -> None:
         self.labels: tuple[str, ...] = detector.labels
+        self.score_levels = detector.score_levels
         self._detector = detector
         self._settings = settings
         self._finder = MotionFinder(motion)

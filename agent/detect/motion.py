@@ -11,6 +11,8 @@ from agent.detect.settings import DetectorSettings, MotionSettings
 from agent.records import Detections, FloatArray, Frame, ImageArray
 
 LABEL = "motion"
+SCORE_LEVELS = (0.5, 0.5, 0.5)
+"""Whatever moves and is large enough is an object."""
 _MIN_FILL = 0.15  # of a box: what holds less moving pixels is noise strung together
 
 
@@ -110,6 +112,7 @@ class MotionDetector:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self.labels: tuple[str, ...] = (LABEL,)
+        self.score_levels = SCORE_LEVELS
         self._finder = MotionFinder(settings.motion)
         self._area = AreaFilter(settings.min_area, settings.max_area)
         self._min_score = settings.min_score_by_label.get(LABEL, settings.min_score or 0.0)

@@ -56,6 +56,7 @@ class TfliteDetector:
             labels_source=str(settings.labels_file or ""),
         )
         self.labels = self._decoder.labels
+        self.score_levels = self.spec.score_levels
         self._states = _bind_states(self.spec, self.interpreter)
         self._input = _picture_index(self.spec, self.interpreter, {target for _, target, _ in self._states})
         if self.spec.input is None:

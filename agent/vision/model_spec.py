@@ -123,15 +123,17 @@ class ModelSpec(Section):
     states: tuple[StateSpec, ...] = ()
     reset_before_invoke: bool = False
     """True for fused recurrent operators that keep a state inside the interpreter between calls."""
-    score_quantiles: tuple[Fraction, ...] = ()
-    """Quantiles 0, 1/(n-1) … 1 of this model's detection scores on ordinary pictures, so that a tracker's
-    score levels mean the same for every model; empty: scores are used as they are."""
+    score_levels: tuple[Fraction, Fraction, Fraction] = (0.25, 0.5, 0.6)
+    """What scores of this model mean to a tracker: from the first up a detection may continue a track, from
+    the second up it is trusted, from the third up it may start one. The default suits the YOLO family."""
     provenance: Provenance = Provenance()
 
     @model_validator(mode="after")
     def _check(self) -> ModelSpec:
         if self.task == "detection" and (self.decoder is None or self.input is None):
             raise ValueError("a detection model: expected `decoder` and `input`, got none")
+        if sorted(self.score_levels) != list(self.score_levels):
+            raise ValueError(f"score_levels: expected them to rise, got {list(self.score_levels)}")
         return self
 
 
