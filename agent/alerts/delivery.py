@@ -101,6 +101,11 @@ class Delivery:
             self._unsent.append(message)
             self._waker.set()
 
+    @property
+    def unforgotten(self) -> int:
+        """Alerts that the broker has and the outbox still holds."""
+        return len(self._acknowledged)
+
     def wait_until_empty(self, timeout_s: float) -> bool:
         """Wait until the broker has acknowledged all alerts; False when it did not in time."""
         self._drain_wanted = True
@@ -113,10 +118,10 @@ class Delivery:
         self._stop_at = time.monotonic() + timeout_s * 0.7
         self._stopped.set()
         self._waker.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        if not self._thread.is_alive():
+        if self._thread.ident is None:
             self._waker.close()
+        else:
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         backoff = Backoff(_SHORTEST_WAIT_S, self._settings.reconnect_max_s)
@@ -125,11 +130,12 @@ class Delivery:
                 self._connect_and_serve(backoff)
             except EdgetrackError as error:
                 self._report(str(error))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - reported, and alerts must go on
                 _log.exception("broker: an unexpected fault; connecting again")
                 self._report(f"{type(error).__name__}: {error}")
             if self._stop_at is None:
                 self._stopped.wait(backoff.next_s())
+        self._waker.close()
 
     def _report(self, problem: str) -> None:
         """Each cause once, until a connection stands again."""
@@ -140,7 +146,8 @@ class Delivery:
     def _connect_and_serve(self, backoff: Backoff) -> None:
         will = Message(self._topics.status, b"offline", retain=True)
         client_id = self._settings.client_id or f"edgetrack-{self._topics.device}"
-        session = Session(self._settings, client_id, will=will, waker=self._waker)
+        version, self.protocol = self.protocol or None, ""  # forgotten when the broker is not as it was
+        session = Session(self._settings, client_id, will=will, waker=self._waker, version=version)
         try:
             session.open()
             self.connected, self.error, self.protocol = True, None, session.protocol
@@ -277,7 +284,7 @@ class Delivery:
             return
         try:
             self.on_message(message)
-        except Exception:
+        except Exception:  # noqa: BLE001 - reported, and alerts must go on
             _log.exception("%s: the command failed", message.topic)
 
     def _forget(self, *, now: bool = False) -> None:

@@ -33,11 +33,13 @@ class Events:
     Args:
         published: packet identifier and, when the broker refused the message, its reason.
         messages: received ones.
-        refused: topic filters that the broker does not let this client subscribe to.
+        subscribed: topic filters that the broker has taken.
+        refused: topic filters that it has not.
     """
 
     published: list[tuple[int, str | None]] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    subscribed: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-import socket
 import ssl
 import time
 from typing import Any, Self
@@ -26,16 +25,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from ulid import ULID
 
+from agent.alerts.connecting import CONNECT_TIMEOUT_S, tls_context, unreachable
 from agent.alerts.credentials import broker_password
 from agent.alerts.messages import Events, Message, Waker
 from agent.alerts.settings import BrokerSettings
 from agent.errors import BrokerError
 
-_CONNECT_TIMEOUT_S = 5.0
 _CONNACK_TIMEOUT_S = 10.0
-_TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _AUTH = "expected the broker to accept the user, got {}; check username and password"
 
 
@@ -53,6 +50,7 @@ class Session:
         session_expiry_s: how long the broker keeps subscriptions and queued messages; 0 keeps none.
         manual_confirm: received QoS 1 messages are acknowledged by `confirm` only.
         waker: ends a `step` early.
+        version: "5" or "3.1.1" where it is known already, for protocol "auto".
     """
 
     def __init__(
@@ -64,6 +62,7 @@ class Session:
         session_expiry_s: int = 0,
         manual_confirm: bool = False,
         waker: Waker | None = None,
+        version: str | None = None,
     ) -> None:
         self._settings = settings
         self._client_id = client_id
@@ -71,6 +70,7 @@ class Session:
         self._session_expiry_s = session_expiry_s
         self._manual_confirm = manual_confirm
         self._waker = waker
+        self._version = version
         self._where = f"broker {settings.host}:{settings.port}"
         self._selector = selectors.DefaultSelector()
         self._events = Events()
@@ -92,7 +92,11 @@ class Session:
             BrokerError: unknown host, refused, no answer, wrong certificate, wrong user or password …
             ConfigError: the password's file cannot be read.
         """
-        wanted = self._settings.protocol
+        wanted = self._settings.protocol if self._settings.protocol != "auto" else self._version
+        if wanted is None and (self._will is not None or self._session_expiry_s):
+            # Brokers of 3.1.1 take what MQTT 5 adds here for lengths and wait for bytes that never come;
+            # they do answer a CONNECT that adds nothing.
+            wanted = agreed_version(self._settings, f"{self._client_id}-version")
         if wanted != "3.1.1":
             try:
                 self._open("5")
@@ -123,7 +127,7 @@ class Session:
             reconnect_on_failure=False,
             manual_ack=self._manual_confirm,
         )
-        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(self._settings.in_flight)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
@@ -133,19 +137,20 @@ class Session:
         if self._settings.username is not None or password is not None:
             client.username_pw_set(self._settings.username or "", password)
         if self._settings.uses_tls:
-            client.tls_set_context(self._tls_context())
+            client.tls_set_context(tls_context(self._settings.tls))
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
         options: dict[str, Any] = {}
         if five:
-            properties = Properties(PacketTypes.CONNECT)
-            properties.SessionExpiryInterval = self._session_expiry_s
-            options = {"clean_start": self._session_expiry_s == 0, "properties": properties}
+            options["clean_start"] = self._session_expiry_s == 0
+            if self._session_expiry_s:
+                options["properties"] = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                options["properties"].SessionExpiryInterval = self._session_expiry_s
         try:
             client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s, **options)
         except (OSError, ValueError) as error:
             self._close_socket()
-            raise _unreachable(self._where, error) from error
+            raise unreachable(self._where, error) from error
         self._wait_for_connack()
         self.protocol = protocol
         if self._waker is not None:
@@ -174,19 +179,6 @@ class Session:
             raise BrokerError(self._where, _AUTH.format(f"`{name}`"))
         raise BrokerError(self._where, f"expected to be accepted, got `{name}`")
 
-    def _tls_context(self) -> ssl.SSLContext:
-        tls = self._settings.tls
-        try:
-            context = ssl.create_default_context(cafile=tls.ca)
-            context.minimum_version = _TLS_VERSIONS[tls.min_version]
-            if tls.cert is not None:
-                context.load_cert_chain(tls.cert, tls.key)
-        except (OSError, ssl.SSLError) as error:
-            raise BrokerError(
-                "broker.tls", f"expected PEM files, got {error}", "check ca, cert and key"
-            ) from error
-        return context
-
     def publish(self, message: Message) -> int:
         """Send a message; its packet identifier comes back in `Events.published` (QoS 1 when acknowledged).
 
@@ -195,7 +187,7 @@ class Session:
         """
         properties = None
         if self.protocol == "5" and message.correlation is not None:
-            properties = Properties(PacketTypes.PUBLISH)
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.CorrelationData = message.correlation
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         if info.rc != MQTT_ERR_SUCCESS:
@@ -307,7 +299,9 @@ class Session:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._lost_because = self._lost_because or str(reason)
+        if self._lost_because is None:
+            # paho has no better word for a connection that the other side closed.
+            self._lost_because = "connection lost" if str(reason) == "Unspecified error" else str(reason)
 
     def _on_publish(
         self, _client: Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties
@@ -318,15 +312,15 @@ class Session:
         self, _client: Client, _userdata: object, mid: int, reasons: list[ReasonCode], _properties: Properties
     ) -> None:
         topic_filter = self._filters.pop(mid, "")
-        if any(reason.is_failure for reason in reasons):
-            self._events.refused.append(topic_filter)
+        refused = any(reason.is_failure for reason in reasons)
+        (self._events.refused if refused else self._events.subscribed).append(topic_filter)
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         properties = message.properties
         self._events.messages.append(
             Message(
                 message.topic,
-                message.payload,
+                bytes(message.payload),
                 message.qos,
                 message.retain,
                 getattr(properties, "ResponseTopic", None),
@@ -336,30 +330,22 @@ class Session:
         )
 
 
-def _unreachable(where: str, error: OSError | ValueError) -> BrokerError:
-    """The one line that tells a user why there is no connection."""
-    if isinstance(error, socket.gaierror):
-        return BrokerError(where, "expected a known host, got an unknown name", "check broker.url")
-    if isinstance(error, ConnectionRefusedError):
-        return BrokerError(
-            where, "expected a broker, got connection refused", "start the broker or correct broker.url"
-        )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return BrokerError(
-            where,
-            f"expected a certificate that can be verified, got `{error.verify_message}`",
-            "set broker.tls.ca to its authority",
-        )
-    if isinstance(error, ssl.SSLError):
-        reason = (error.reason or str(error)).lower().replace("_", " ")
-        return BrokerError(where, f"expected TLS, got `{reason}`", "check scheme and port of broker.url")
-    if isinstance(error, TimeoutError):
-        return BrokerError(where, f"expected a broker, got no answer in {_CONNECT_TIMEOUT_S:g} s")
-    return BrokerError(where, f"expected a connection, got `{getattr(error, 'strerror', None) or error}`")
+def agreed_version(settings: BrokerSettings, client_id: str) -> str:
+    """Connect with nothing but the user and leave again: "5" or "3.1.1", whichever the broker speaks.
+
+    Raises:
+        BrokerError: one line that says what is wrong.
+        ConfigError: the password's file cannot be read.
+    """
+    session = Session(settings, client_id)
+    try:
+        return session.open().protocol
+    finally:
+        session.close()
 
 
-def check_broker(settings: BrokerSettings) -> str:
-    """Connect once, as another client than the agent, and leave again.
+def check_broker(settings: BrokerSettings, device: str) -> str:
+    """Connect once, as another client than the agent of `device`, and leave again.
 
     Returns:
         The MQTT version that was agreed on.
@@ -368,8 +354,4 @@ def check_broker(settings: BrokerSettings) -> str:
         BrokerError: one line that says what is wrong.
         ConfigError: the password's file cannot be read.
     """
-    session = Session(settings, f"edgetrack-check-{ULID()}")
-    try:
-        return session.open().protocol
-    finally:
-        session.close()
+    return agreed_version(settings, f"edgetrack-{device}-check")

@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS counters (
 );
 """
 _COLUMNS = "position, sequence, id, topic, priority, stored_s, synchronised, checksum, payload"
+_INSERT = f"INSERT OR IGNORE INTO alert ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608 - constant names
+_READ = f"SELECT {_COLUMNS} FROM alert WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608
 
 
 class DamagedError(Exception):
@@ -223,9 +225,7 @@ class OutboxFile:
         execute, executemany = self._database.execute, self._database.executemany
         execute("BEGIN IMMEDIATE")
         try:
-            executemany(
-                f"INSERT OR IGNORE INTO alert ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", map(_row, insert)
-            )  # noqa: S608
+            executemany(_INSERT, map(_row, insert))
             executemany("DELETE FROM alert WHERE position = ?", ((position,) for position in delete))
             if counters is not None:
                 first = execute("SELECT sequence FROM alert ORDER BY position LIMIT 1").fetchone()
@@ -248,10 +248,7 @@ class OutboxFile:
         whose checksum is wrong."""
         good: list[StoredAlert] = []
         damaged: list[int] = []
-        rows = self._database.execute(
-            f"SELECT {_COLUMNS} FROM alert WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608
-            (after, limit),
-        )
+        rows = self._database.execute(_READ, (after, limit))
         for row in rows:
             try:
                 good.append(stored_alert(row))

@@ -15,8 +15,7 @@ from agent.alerts.delivery import Delivery
 from agent.alerts.outbox import Outbox
 from agent.alerts.schema import ModelPart, SnapshotPart, build_payload, new_id
 from agent.alerts.settings import BrokerSettings, OutboxSettings
-from agent.alerts.topics import RESERVED_CAMERA_NAMES, Topics
-from agent.errors import ConfigError
+from agent.alerts.topics import Topics
 from agent.records import Alert, Phase
 
 
@@ -155,7 +154,7 @@ class AlertPublisher:
         return self._delivery.wait_until_empty(timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Deliver what can be delivered in time, say offline and close the outbox; the rest waits on the disk."""
+        """Deliver what time allows, say offline, close the outbox; the rest waits on the disk."""
         self._delivery.stop(timeout_s)
         self._outbox.close()
 
@@ -164,7 +163,7 @@ class AlertPublisher:
         """Figures of now."""
         delivery, outbox = self._delivery, self._outbox
         return PublisherStats(
-            queued=len(outbox),
+            queued=max(len(outbox) - delivery.unforgotten, 0),
             in_memory=outbox.in_memory,
             sent=delivery.sent,
             acknowledged=delivery.acknowledged,

@@ -160,7 +160,7 @@ def build_payload(
     Values that JSON does not have (NaN, infinity, NumPy scalars) become null or their plain counterpart.
 
     Raises:
-        pydantic.ValidationError: the alert itself breaks the contract, an incident that is no ULID for instance.
+        pydantic.ValidationError: the alert breaks the contract: an incident that is no ULID, for instance.
     """
     width, height = alert.frame_size
     return AlertPayload(

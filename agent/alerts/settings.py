@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from agent.settings import Section, Seconds
+from agent.settings import Seconds, Section
 
 _SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 
@@ -20,7 +20,7 @@ class TlsSettings(Section):
     """How the connection of an `mqtts://` broker is proved."""
 
     ca: Path | None = None
-    """PEM file of the authority that signed the broker's certificate; the system's authorities when left out."""
+    """PEM file of the authority that signed the broker's certificate; the system's when left out."""
     cert: Path | None = None
     """PEM file of this device's own certificate, where the broker asks for one."""
     key: Path | None = None
@@ -50,7 +50,7 @@ class BrokerSettings(Section):
     password_file: Path | None = None
     """File whose first line is the password."""
     client_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    """MQTT client identifier; `edgetrack-<device>` when left out. Two clients of one id throw each other out."""
+    """MQTT client identifier; `edgetrack-<device>` when left out. Two of one id throw each other out."""
     tls: TlsSettings = TlsSettings()
     """Certificates, for `mqtts://`."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
@@ -63,7 +63,7 @@ class BrokerSettings(Section):
     acknowledge_timeout_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """A broker that acknowledges nothing for this long is reconnected."""
     reconnect_max_s: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
-    """Longest wait between two attempts to connect; the waits grow from a quarter of a second, with jitter."""
+    """Longest wait between two attempts to connect; waits grow from a quarter of a second, with jitter."""
     topic_root: TopicName = "edgetrack"
     """First level of every topic."""
 
@@ -110,8 +110,8 @@ class OutboxSettings(Section):
     max_size_mb: Annotated[float, Field(gt=0)] = 256.0
     """Megabytes of waiting alerts; beyond it the oldest of the lowest priority are dropped and counted."""
     max_age_s: Seconds = 7 * 86400.0
-    """Alerts that waited longer are dropped and counted; 0 keeps them for ever. Alerts made while the clock was
-    not synchronised have no known age and stay."""
+    """Alerts that waited longer are dropped and counted; 0 keeps them for ever. Alerts made while the clock
+    was not synchronised have no known age and stay."""
     max_in_memory: Annotated[int, Field(ge=1)] = 2000
     """Alerts kept in memory while the disk takes none."""
     synchronous: Literal["full", "normal"] = "full"
