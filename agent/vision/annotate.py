@@ -65,7 +65,9 @@ class Annotator:
         if caption:
             height, width = canvas.shape[:2]
             canvas[height - 22 :] //= 3
-            cv2.putText(canvas, caption[: width // 8], (6, height - 7), _FONT, 0.45, (255,) * 3, 1, cv2.LINE_AA)
+            cv2.putText(
+                canvas, caption[: width // 8], (6, height - 7), _FONT, 0.45, (255,) * 3, 1, cv2.LINE_AA
+            )
         return canvas
 
     def _draw_geometry(self, canvas: ImageArray) -> None:

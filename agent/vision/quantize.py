@@ -76,10 +76,11 @@ def min_code(min_value: float, tensor: TensorInfo) -> float:
     """
     if not tensor.quantized:
         return min_value
-    code = float(np.ceil(min_value / tensor.scale)) + tensor.zero_point
+    wanted = np.float32(min_value)
+    code = float(np.ceil(float(wanted) / tensor.scale)) + tensor.zero_point
     # Division and multiplication round differently: of the neighbours, the dequantised value decides.
     for nearby in (code - 1, code):
-        if np.float32(nearby - tensor.zero_point) * np.float32(tensor.scale) >= min_value:
+        if np.float32(nearby - tensor.zero_point) * np.float32(tensor.scale) >= wanted:
             return nearby
     return code + 1
 
