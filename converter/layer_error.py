@@ -67,7 +67,7 @@ class LayerError:
 
     @property
     def lost_db(self) -> float:
-        """What this layer itself lost, at least 0: the worst of its inputs' ratio, at most 50, less its own."""
+        """What this layer itself lost: the worst of its inputs' ratio (at most 50 dB) less its own, or 0."""
         return max(min(self.input_snr_db, CLEAN_DB) - self.snr_db, 0.0)
 
 
@@ -232,8 +232,8 @@ def _cause(op: Operator, pair: _Pair, arriving_db: float, fault: ScaleWarning | 
         low, high = pair.kept
         if pair.clipped > NOTABLE_CLIPPING:
             return (
-                f"{pair.clipped:.1%} of its values ({pair.low:.4g} to {pair.high:.4g}) lie outside of "
-                f"{low:.4g} to {high:.4g}, which its scale can say"
+                f"{pair.clipped:.1%} of its values ({pair.low:.4g} to {pair.high:.4g}) lie outside of the "
+                f"{low:.4g} to {high:.4g} that its codes can say"
             )
         used = pair.codes_used
         if used is not None and used < FEW_CODES and high - low > 4 * (pair.high - pair.low):

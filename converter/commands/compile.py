@@ -38,6 +38,7 @@ def compile_command(
     from rich.markup import escape
 
     from converter.edgetpu.compiler import compile_for_edgetpu
+    from converter.edgetpu.compiler_failures import explain_status
 
     console = Console(highlight=False)
     result = compile_for_edgetpu(
@@ -51,7 +52,11 @@ def compile_command(
     for part in result.log.models:
         console.print(f"[bold]{escape(part.summary)}[/bold]")
         for line in part.operators:
-            console.print(f"  {line.count:>4} {escape(line.name):<30} {escape(line.status)}")
+            meaning = explain_status(line.status)
+            console.print(
+                f"  {line.count:>4} {escape(line.name):<30} {escape(line.status)}"
+                + (f" [dim]→ {escape(meaning)}[/dim]" if meaning else "")
+            )
     for warning in result.surprises:
         console.print(f"[yellow]warning[/yellow]  {escape(warning)}")
     for path in result.files:

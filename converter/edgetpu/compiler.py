@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import shutil
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import DataError, ModelError, StorageError
-from converter.edgetpu.compiler_log import CompilerLog, explain_failure, parse_log
+from converter.edgetpu.compiler_failures import explain_failure
+from converter.edgetpu.compiler_log import CompilerLog, parse_log
 from converter.edgetpu.verdict import judge
 from converter.tflite_model.reader import read_tflite
 
@@ -58,7 +60,7 @@ def container_command(model: Path, output: Path, segments: int = 1, min_runtime:
     repository = "https://packages.cloud.google.com/apt"
     key = "/usr/share/keyrings/coral.gpg"
     source = f"deb [signed-by={key}] {repository} coral-edgetpu-stable main"
-    options = compiler_options("/out", segments, min_runtime)
+    options = compiler_options("/out", segments, min_runtime, timeout_s=600)
     inside = " && ".join(
         (
             "apt-get update -q",
@@ -79,9 +81,10 @@ def container_command(model: Path, output: Path, segments: int = 1, min_runtime:
     )  # fmt: skip
 
 
-def compiler_options(output: str, segments: int, min_runtime: int) -> list[str]:
-    """Command-line options: where to write, and how."""
+def compiler_options(output: str, segments: int, min_runtime: int, timeout_s: float) -> list[str]:
+    """Command-line options: where to write, and how. The compiler's own time-out would be 180 s."""
     options = ["--show_operations", "--min_runtime_version", str(min_runtime), "--out_dir", output]
+    options += ["--timeout_sec", str(math.ceil(timeout_s))]
     return options if segments == 1 else [*options, "--num_segments", str(segments)]
 
 
@@ -133,7 +136,11 @@ def compile_for_edgetpu(
             shutil.copyfile(model, source)
         except OSError as error:
             raise StorageError(str(folder), f"expected room for a copy of the model, got: {error}") from error
-        command = [str(program), *compiler_options(str(target), segments, min_runtime), str(source)]
+        command = [
+            str(program),
+            *compiler_options(str(target), segments, min_runtime, timeout_s),
+            str(source),
+        ]
         text, code = _run(command, folder, timeout_s)
         log = parse_log(text)
         names = _expected_names(segments)

@@ -1,4 +1,4 @@
-"""What edgetpu_compiler printed, as records, and what its failures mean.
+"""What edgetpu_compiler printed, as records.
 
 The texts are those of versions 2.1 to 16.0 as users published them (google-coral/edgetpu#60, #317, #427,
 #512, #572, #601, #631, #671, #829).
@@ -97,6 +97,8 @@ _FAILURES = (
     "Model not quantized",
     "Could not",
     "Compilation child process",
+    "Aborted",
+    "Op builtin_code out of range",
 )
 _HARMLESS = ("completed within timeout", "ERROR: Restored original execution plan")
 
@@ -109,7 +111,8 @@ def parse_log(text: str) -> CompilerLog:
     errors = tuple(
         line.strip()
         for line in text.splitlines()
-        if line.strip().startswith(_FAILURES) and not any(harmless in line for harmless in _HARMLESS)
+        if (line.strip().startswith(_FAILURES) or "Segmentation fault" in line)
+        and not any(harmless in line for harmless in _HARMLESS)
     )
     return CompilerLog(
         version=version.group(1) if version else "",
@@ -155,60 +158,3 @@ def _model(block: str) -> CompiledModel:
         on_tpu=on_tpu,
         on_cpu=on_cpu,
     )
-
-
-def explain_failure(log: CompilerLog) -> tuple[str, str]:
-    """What went wrong in a run that wrote no file, and what to do: (problem, hint)."""
-    text = "\n".join(log.errors)
-    newer = re.search(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'", text)
-    if newer:
-        name, version = newer.groups()
-        compiler = f"edgetpu_compiler {log.version}" if log.version else "the compiler"
-        return (
-            f"operator {name} version {version} is newer than the compiler knows ({compiler})",
-            "run `edgetrack-convert inspect` on it: it names each such operator and what to write instead",
-        )
-    for mark, problem, hint in _EXPLANATIONS:
-        if mark in text:
-            return problem, hint
-    last = log.errors[-1] if log.errors else "it printed no reason"
-    return f"the compiler failed: {last}", "see the log above; google-coral/edgetpu lists known failures"
-
-
-_EXPLANATIONS = (
-    (
-        "dynamic-sized tensors",
-        "expected fixed shapes, got a tensor whose size is known only when the model runs",
-        "convert with a fixed batch of 1",
-    ),
-    (
-        "large activation tensors",
-        "activations are too large for the Edge TPU's memory",
-        "use a smaller input picture, or fewer channels in the first layers",
-    ),
-    (
-        "Model not quantized",
-        "expected a fully quantised model, got float tensors",
-        "convert it to int8 with `edgetrack-convert convert`",
-    ),
-    (
-        "Internal compiler error",
-        "the compiler gave up with an internal error, mostly a tensor too large for the chip or a rare shape",
-        "use a smaller input picture; `edgetrack-convert inspect` names unusual operators",
-    ),
-    (
-        "lacks data",
-        "constants lie outside of the flatbuffer, where the compiler does not look",
-        "convert with the constants inside the flatbuffer",
-    ),
-    (
-        "Model could not be parsed",
-        "the compiler cannot read the file",
-        "run `edgetrack-convert inspect` on it",
-    ),
-    (
-        "Invalid model",
-        "the compiler does not accept the file",
-        "run `edgetrack-convert inspect` on it",
-    ),
-)

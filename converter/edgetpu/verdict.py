@@ -91,7 +91,7 @@ def judge(model: TfliteModel, min_runtime: int = 14) -> Verdict:
     return Verdict(
         operators=operators,
         refused=refused,
-        first_stop=_first_stop(graph, operators, own),
+        first_stop=_first_stop(graph, operators),
         compiled=model.compiled_for_edgetpu,
         memory=estimate_memory(graph, mapped),
         notes=_notes(model),
@@ -190,22 +190,20 @@ def _behind(stop: Operator) -> Reason:
     )
 
 
-def _first_stop(
-    graph: Subgraph, operators: tuple[OperatorVerdict, ...], own: list[Reason | None]
-) -> int | None:
-    """The first operator, in execution order, that keeps others off the TPU."""
-    on_tpu = {i for op, v in zip(graph.operators, operators, strict=True) if v.maps for i in op.outputs}
-    first = None
-    for op, verdict, reason in zip(graph.operators, operators, own, strict=True):
-        if verdict.maps or (reason is None and verdict.reason is not None and verdict.reason.code != REFUSED):
-            continue
-        if verdict.reason is not None and verdict.reason.code == "version":
-            return op.index
-        if reason is not None and any(i in on_tpu for i in op.inputs):
-            return op.index
-        if reason is not None and first is None:
-            first = op.index
-    return first if not on_tpu else None
+def _first_stop(graph: Subgraph, operators: tuple[OperatorVerdict, ...]) -> int | None:
+    """The first operator, in execution order, that keeps others off the TPU; None where all map."""
+    on_tpu = {
+        i for op, found in zip(graph.operators, operators, strict=True) if found.maps for i in op.outputs
+    }
+    for wanted in ("version", None):
+        for op, found in zip(graph.operators, operators, strict=True):
+            if found.reason is None or found.reason.code in {BEHIND, REFUSED}:
+                continue
+            if found.reason.code == wanted or (
+                wanted is None and (not on_tpu or any(i in on_tpu for i in op.inputs))
+            ):
+                return op.index
+    return None
 
 
 def _notes(model: TfliteModel) -> tuple[str, ...]:

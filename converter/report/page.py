@@ -170,6 +170,7 @@ def _number(value: float | None, digits: int = 4) -> str:
         return "–"
     if not math.isfinite(value):
         return str(value)
+    value += 0.0  # no "-0"
     return f"{value:.{digits}g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.2g}"
 
 
