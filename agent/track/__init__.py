@@ -1,6 +1,6 @@
 """Tracking: detections in, identities over time out, one frame at a time.
 
-`Tracker` is imported when it is first asked for, so that `agent.track.settings` needs neither NumPy nor SciPy.
+`Tracker` is imported when it is first asked for, so that `agent.track.settings` needs no NumPy.
 """
 
 from __future__ import annotations

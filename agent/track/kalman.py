@@ -91,7 +91,8 @@ class BatchedKalman:
         count = state.shape[2]
         density = (self._q * np.square(state[P, H])).reshape(1, 4 * count)
         operand = np.concatenate((state.reshape(5, 4 * count), density))
-        return (t @ operand).reshape(5, 4, count)
+        predicted: Float64Array = (t @ operand).reshape(5, 4, count)
+        return predicted
 
     def update(self, state: Float64Array, z: Float64Array, noise_scale: Float64Array | float) -> Float64Array:
         """Correct tracks by their detections.

@@ -11,7 +11,7 @@ from agent.track.kalman import Float64Array
 IDS, LABELS, HITS = range(3)
 """Rows of `TrackTable.whole`."""
 FIRST, LAST, SCORE, VOTE = range(4)
-"""Rows of `TrackTable.real`: time of the first and of the last detection, score of the last, weight of the label."""
+"""Rows of `TrackTable.real`: times of first and last detection, score of the last, the label's weight."""
 
 _MAX_VOTE = 10.0
 """So much weight a label can gather: about ten sure detections of another class overrule any history."""

@@ -71,10 +71,11 @@ def read_sequence_info(path: Path) -> SequenceInfo:
 
 
 def read_rows(path: Path) -> NDArray[np.float64]:
-    """The first seven numbers of every line, sorted by frame.
+    """The numbers of every line, sorted by frame.
 
     Returns:
-        (N, 7) float64: frame, id, left, top, width, height, score.
+        (N, 8) float64: frame, id, left, top, width, height, score, class. The class is the eighth number
+        of lines that have just eight, as `edgetrack-agent detect` writes them, and otherwise 0.
 
     Raises:
         SourceError: the file cannot be read.
@@ -92,7 +93,7 @@ def read_rows(path: Path) -> NDArray[np.float64]:
             continue
         parts = line.replace(",", " ").split()
         try:
-            row = [float(part) for part in parts[:7]]
+            row = [float(part) for part in parts[:8]]
         except ValueError as error:
             raise DataError(f"{path}:{number}", f"expected numbers, got {line.strip()[:60]!r}") from error
         if len(row) < 7:
@@ -104,9 +105,14 @@ def read_rows(path: Path) -> NDArray[np.float64]:
             raise DataError(f"{path}:{number}", f"expected finite numbers, got {line.strip()[:60]!r}")
         if row[0] < 1 or row[0] != int(row[0]):
             raise DataError(f"{path}:{number}", f"expected a frame number from 1, got {parts[0]}")
+        if len(parts) != 8:
+            row[7:] = [0.0]
+        elif row[7] < 0 or row[7] != int(row[7]):
+            raise DataError(f"{path}:{number}", f"expected a class number from 0 in column 8, got {parts[7]}")
         rows.append(row)
-    table = np.array(rows, np.float64).reshape(-1, 7)
-    return table[table[:, 0].argsort(kind="stable")]
+    table = np.array(rows, np.float64).reshape(-1, 8)
+    ordered: NDArray[np.float64] = table[table[:, 0].argsort(kind="stable")]
+    return ordered
 
 
 def frames_of(rows: NDArray[np.float64], length: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -117,10 +123,10 @@ def frames_of(rows: NDArray[np.float64], length: int) -> Iterator[tuple[int, NDA
 
 
 def to_detections(rows: NDArray[np.float64]) -> Detections:
-    """Rows of one frame as detections of class 0."""
+    """Rows of one frame, as `read_rows` gives them."""
     boxes = rows[:, 2:6].astype(np.float32)
     boxes[:, 2:] += boxes[:, :2]
-    return Detections(boxes, rows[:, 6].astype(np.float32), np.zeros(len(rows), np.int64))
+    return Detections(boxes, rows[:, 6].astype(np.float32), rows[:, 7].astype(np.int64))
 
 
 def format_tracks(frame: int, tracks: Tracks) -> str:

@@ -47,6 +47,7 @@ def track_sequence(
     settings: TrackerSettings,
     fps: float | None = None,
     info: SequenceInfo | None = None,
+    *,
     on_progress: OnProgress | None = None,
 ) -> TrackedSequence:
     """Track one file of detections, online, and write the confirmed tracks.
@@ -89,7 +90,7 @@ def track_sequence(
 
 
 def sequences_in(folder: Path) -> tuple[tuple[SequenceInfo, Path], ...]:
-    """(info, det.txt) of every `SEQ/seqinfo.ini` with a `SEQ/det/det.txt` below a folder, by name of the folder.
+    """(info, det.txt) of every `SEQ/seqinfo.ini` with a `SEQ/det/det.txt` below a folder, by folder.
 
     Raises:
         SourceError: there is none.

@@ -7,7 +7,8 @@ CLEAR (MOTA): K. Bernardin, R. Stiefelhagen, 2008. Identity (IDF1): E. Ristani e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ from agent.errors import DataError, SourceError
 from agent.track.motchallenge import read_rows, read_sequence_info
 
 Rows: TypeAlias = NDArray[np.float64]
-"""(N, 7) frame, id, left, top, width, height, score; sorted by frame."""
+"""(N, 7 or more) frame, id, left, top, width, height, score …; sorted by frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _split(name: str, what: str, rows: Rows, length: int) -> tuple[list[NDArray[
     if len(np.unique(key)) != len(key):
         raise DataError(f"{name}: {what}", "expected every id once a frame, got one twice")
     edges = np.searchsorted(rows[:, 0], np.arange(1, length + 2))
-    parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [slice(a, b) for a, b in pairwise(edges)]
     return [ids[part] for part in parts], [rows[part, 2:6] for part in parts], len(values)
 
 
@@ -154,8 +155,5 @@ def _iou_ltwh(a: Rows, b: Rows) -> Rows:
     high = np.minimum((a[:, :2] + a[:, 2:])[:, None], (b[:, :2] + b[:, 2:])[None])
     overlap = np.maximum(high - low, 0.0).prod(axis=2)
     union = a[:, 2:].prod(axis=1)[:, None] + b[:, 2:].prod(axis=1)[None] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
-
-
-FIELDS = tuple(field.name for field in fields(TrackingScores))
-"""Columns of a table of scores, in order."""
+    iou: Rows = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return iou
