@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agent.records import BoolArray
+from agent.records import BoolArray, IntArray
 
 Float64Array: TypeAlias = NDArray[np.float64]
 
@@ -41,9 +41,24 @@ class PolygonSet:
         following = np.concatenate(
             [np.roll(polygon, -1, axis=0) for polygon in corners] or [np.zeros((0, 2))]
         )
+        self._corners = [
+            list(zip(polygon.tolist(), np.roll(polygon, -1, axis=0).tolist(), strict=True))
+            for polygon in corners
+        ]
         self._a, self._b = joined, following  # (E, 2) each: the sides
         self._side = following - joined  # (E, 2)
         self._length = np.hypot(self._side[:, 0], self._side[:, 1])[:, None]  # (E, 1)
+        self._line = np.stack(
+            (
+                -self._side[:, 1],
+                self._side[:, 0],
+                self._side[:, 1] * joined[:, 0] - self._side[:, 0] * joined[:, 1],
+            ),
+            axis=1,
+        )  # (E, 3): a point's turn is its product with (x, y, 1)
+        self._rises = self._side[:, 1:] > 0  # (E, 1)
+        self.owners: IntArray = np.repeat(np.arange(len(corners)), self._counts)
+        """(E,) the polygon of each side."""
         cross = joined[:, 0] * following[:, 1] - joined[:, 1] * following[:, 0]  # (E,)
         area = np.add.reduceat(cross, self._starts) / 2 if corners else np.zeros(0)
         self._winding = np.sign(area)  # (P,)
@@ -54,11 +69,24 @@ class PolygonSet:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def contains(self, points: Float64Array) -> BoolArray:
+    def turns(self, points: Float64Array) -> Float64Array:
+        """On which side of each polygon side, prolonged without end, each point lies.
+
+        Args:
+            points: (N, 2).
+
+        Returns:
+            (E, N): twice the signed area of the triangle of side and point; 0 on the line.
+        """
+        turns: Float64Array = self._line[:, :2] @ points.T + self._line[:, 2:]
+        return turns
+
+    def contains(self, points: Float64Array, turns: Float64Array | None = None) -> BoolArray:
         """Which polygon holds which point.
 
         Args:
             points: (N, 2).
+            turns: what `turns` gave for them, if already asked.
 
         Returns:
             (P, N) bool; True also on a side or corner.
@@ -68,12 +96,10 @@ class PolygonSet:
         """
         if not len(self) or not len(points):
             return np.zeros((len(self), len(points)), np.bool_)
-        x, y = points[:, 0], points[:, 1]  # (N,)
-        ax, ay = self._a[:, :1], self._a[:, 1:]  # (E, 1)
-        dx, dy = self._side[:, :1], self._side[:, 1:]
-        turn = dx * (y - ay) - dy * (x - ax)  # (E, N): > 0 left of the side in a picture whose y points up
-        straddles = (ay > y) != (self._b[:, 1:] > y)
-        crossed = straddles & ((turn > 0) == (dy > 0))
+        y = points[:, 1]  # (N,)
+        turn = self.turns(points) if turns is None else turns  # (E, N)
+        straddles = (self._a[:, 1:] > y) != (self._b[:, 1:] > y)
+        crossed = straddles & ((turn > 0) == self._rises)
         inside = np.logical_xor.reduceat(crossed, self._starts, axis=0)  # (P, N)
         near = np.abs(turn) <= self._tolerance * self._length
         if near.any():
@@ -82,10 +108,17 @@ class PolygonSet:
             beyond = along.sum(axis=1) / self._length[edges, 0]
             slack = self._tolerance
             touching = (beyond >= -slack) & (beyond <= self._length[edges, 0] + slack)
-            owners = np.searchsorted(self._starts, edges[touching], side="right") - 1
-            inside[owners, rows[touching]] = True
+            inside[self.owners[edges[touching]], rows[touching]] = True
         held: BoolArray = inside
         return held
+
+    def holds(self, index: int, x: float, y: float) -> bool:
+        """Whether one polygon holds one point off its sides; cheap for a single question."""
+        inside = False
+        for (ax, ay), (bx, by) in self._corners[index]:
+            if (ay > y) != (by > y) and x < ax + (y - ay) * (bx - ax) / (by - ay):
+                inside = not inside
+        return inside
 
     def overlap_areas(self, boxes: Float64Array) -> Float64Array:
         """Area that each polygon shares with each box.
@@ -125,48 +158,45 @@ class PolygonSet:
         areas: Float64Array = np.maximum(signed, 0.0)
         return areas
 
-    def crossings(self, index: int, start: Float64Array, end: Float64Array) -> Float64Array:
-        """Where a straight path meets the sides of one polygon.
+    def crossings(self, index: int, start: tuple[float, float], end: tuple[float, float]) -> list[float]:
+        """Where a straight path meets the sides of one polygon; cheap for a single question.
 
         Args:
             index: which polygon.
-            start, end: (2,) each.
+            start, end: x and y of each.
 
         Returns:
-            (C,) ascending, each in 0..1 of the way from `start` to `end`. A side that the path runs along
-            gives no crossing of its own; its neighbours do.
+            Parts of the way from `start` to `end`, in 0..1, ascending. A side that the path runs along gives
+            no crossing of its own; its neighbours do.
         """
-        rows = slice(int(self._starts[index]), int(self._starts[index] + self._counts[index]))
-        a, side = self._a[rows], self._side[rows]
-        step = end - start
-        denominator = step[0] * side[:, 1] - step[1] * side[:, 0]  # (E,)
-        apart = denominator != 0
-        safe = np.where(apart, denominator, 1.0)
-        offset = a - start
-        along = (offset[:, 0] * side[:, 1] - offset[:, 1] * side[:, 0]) / safe
-        across = (offset[:, 0] * step[1] - offset[:, 1] * step[0]) / safe
-        met = apart & (along >= 0) & (along <= 1) & (across >= 0) & (across <= 1)
-        places: Float64Array = np.unique(along[met])
-        return places
+        (x, y), step_x, step_y = start, end[0] - start[0], end[1] - start[1]
+        places: set[float] = set()
+        for (ax, ay), (bx, by) in self._corners[index]:
+            side_x, side_y = bx - ax, by - ay
+            denominator = step_x * side_y - step_y * side_x
+            if denominator == 0:
+                continue
+            along = ((ax - x) * side_y - (ay - y) * side_x) / denominator
+            across = ((ax - x) * step_y - (ay - y) * step_x) / denominator
+            if 0 <= along <= 1 and 0 <= across <= 1:
+                places.add(along)
+        return sorted(places)
 
-    def touched(self, starts: Float64Array, ends: Float64Array) -> BoolArray:
-        """Which polygon's sides each straight path crosses at all.
+    def meets(self, sides: IntArray, starts: Float64Array, ends: Float64Array) -> BoolArray:
+        """Whether straight paths reach from end to end of certain sides, prolonged paths against real sides.
+
+        With a change of sign in `turns` from start to end, that is whether a path crosses the side itself.
 
         Args:
-            starts, ends: (N, 2) each.
+            sides: (M,) rows of `turns`.
+            starts, ends: (M, 2), one path for each side.
 
         Returns:
-            (P, N) bool; paths that only touch a side may be True as well.
+            (M,) bool; touching counts.
         """
-        if not len(self) or not len(starts):
-            return np.zeros((len(self), len(starts)), np.bool_)
-        step = ends - starts  # (N, 2)
-        ax, ay = self._a[:, :1], self._a[:, 1:]  # (E, 1)
-        dx, dy = self._side[:, :1], self._side[:, 1:]
-        at_start = dx * (starts[:, 1] - ay) - dy * (starts[:, 0] - ax)  # (E, N)
-        at_end = dx * (ends[:, 1] - ay) - dy * (ends[:, 0] - ax)
-        from_a = step[:, 0] * (ay - starts[:, 1]) - step[:, 1] * (ax - starts[:, 0])
-        from_b: Float64Array = from_a + step[:, 0] * dy - step[:, 1] * dx
-        met = (at_start * at_end <= 0) & (from_a * from_b <= 0)
-        touched: BoolArray = np.logical_or.reduceat(met, self._starts, axis=0)
-        return touched
+        step = ends - starts
+        to_a, to_b = self._a[sides] - starts, self._b[sides] - starts
+        at_a = step[:, 0] * to_a[:, 1] - step[:, 1] * to_a[:, 0]
+        at_b = step[:, 0] * to_b[:, 1] - step[:, 1] * to_b[:, 0]
+        met: BoolArray = at_a * at_b <= 0
+        return met

@@ -13,19 +13,20 @@ from agent.rules.rule import Rule, Scene
 from agent.rules.rule_settings import AbandonedRule
 
 _ADOPT_S = 5.0
+_RESTING_S = 1.0
 
 
 class Abandoned(Rule):
     """`abandoned`: from the moment an object has rested, and been without its owner, for `min_s`.
 
     Its owner is the nearest object of the classes `owners` within `owner_distance` in the first five seconds
-    of its life. When an owner's track ends beside it (its number changed, or someone hid it), whoever is
+    of its rest. When an owner's track ends beside it (its number changed, or someone hid it), whoever is
     nearest within five seconds is taken for the owner. Others who pass or stand beside it later do not
     matter.
 
-    At its edges: an object that never had an owner is without one from first sight. It ends when the owner
-    comes back, or the object moves or is gone. Objects of the classes `owners` are never told of. A hidden
-    owner counts as where it was last seen until its track is given up.
+    At its edges: an object that never had an owner is without one since it came to rest. It ends when the
+    owner comes back, or the object moves or is gone. Objects of the classes `owners` are never told of. A
+    hidden owner counts as where it was last seen until its track is given up.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Abandoned(Rule):
             check_label(f"rule {name} owners", label, labels)
         self._owner_labels = np.array(
             [labels.index(label) for label in settings.owners if label in labels], np.int64
-        )
+        ).reshape(-1, 1)
         self._zone = None if settings.zone is None else self.zone_row(settings.zone)
         self._rest = scene.rest(settings.max_move)
         self._owner = scene.table.column(np.int64, -1)  # slot
@@ -48,15 +49,19 @@ class Abandoned(Rule):
     def update(self) -> None:
         """Find out who is with what, then tell of what is alone."""
         table, now_s = self.scene.table, self.scene.table.time_s
-        owners = np.isin(table.labels, self._owner_labels)
+        owners = (table.labels == self._owner_labels).any(axis=0)
         things = self.meant & table.present & ~owners
-        if things.any():
-            fresh = things & ~np.isfinite(self._attended_s.data)
-            self._attended_s.data[fresh] = table.first_s[fresh]
-            self._attend(things, owners & table.present)
-        alone_s = now_s - np.maximum(self._attended_s.data, self._rest.since_s)
-        holds = self.counted & ~owners & self.inside(self._zone) & (alone_s >= self.settings.min_s - 1e-9)
-        self._incidents.update(holds, np.maximum(self._attended_s.data, self._rest.since_s), self._evidence)
+        moving = now_s - self._rest.since_s < _RESTING_S
+        self._owner.data[moving] = -1
+        np.copyto(self._attended_s.data, self._rest.since_s, where=moving)
+        adoptable = now_s - self._attended_s.data <= _ADOPT_S
+        watched = things & ~moving & ((self._owner.data >= 0) | adoptable)
+        if watched.any():
+            self._attend(watched, owners & table.present)
+        alone_since_s = np.maximum(self._attended_s.data, self._rest.since_s)
+        alone = ~moving & (now_s - alone_since_s >= self.settings.min_s - 1e-9)
+        holds = self.counted & ~owners & self.inside(self._zone) & alone
+        self._incidents.update(holds, alone_since_s, self._evidence)
 
     def _attend(self, things: BoolArray, owners: BoolArray) -> None:
         """Note which objects are with their owners now."""

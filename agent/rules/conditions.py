@@ -52,6 +52,8 @@ class Conditions:
         """(R, C) believed, and of the class, score and age that the rule asks for."""
         self.sized: BoolArray = self.meant
         """(R, C) of the size that the rule asks for."""
+        self.counted: BoolArray = self.meant
+        """(R, C) both, and present."""
 
     def update(self) -> None:
         """Look at the objects of this frame."""
@@ -65,6 +67,7 @@ class Conditions:
         )
         areas = self._areas()
         self.sized = (areas >= self._min_area) & (areas <= self._max_area)
+        self.counted = self.meant & self.sized & table.present
 
     def _areas(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(C,) part of the picture that each box covers."""

@@ -50,10 +50,11 @@ class Crowd(Rule):
 
     def _largest_group(self, slots: IntArray) -> IntArray:
         table = self.scene.table
-        x, y = table.anchors[BOTTOM][:, slots]
-        heights = (table.boxes[3] - table.boxes[1])[slots]
-        gaps = np.hypot(x[:, None] - x, y[:, None] - y)
-        near = gaps <= self.settings.max_gap * np.maximum(heights[:, None], heights)
+        x, y = table.anchors[BOTTOM][:, slots].astype(np.float32)
+        heights = (table.boxes[3] - table.boxes[1])[slots].astype(np.float32)
+        apart_x, apart_y = x[:, None] - x, y[:, None] - y
+        reach = self.settings.max_gap**2 * np.square(heights)
+        near = apart_x * apart_x + apart_y * apart_y <= np.maximum(reach[:, None], reach)
         groups = groups_of(near)
         largest: IntArray = slots[groups == np.bincount(groups).argmax()]
         return largest
@@ -69,9 +70,11 @@ def groups_of(near: BoolArray) -> IntArray:
         (N,) int64: the lowest row of each object's group.
     """
     count = len(near)
-    groups = np.arange(count)
+    groups = np.arange(count, dtype=np.int32)
+    beyond = np.int32(count)
     while True:
-        lowest = np.where(near, groups, count).min(axis=1)
-        if np.array_equal(lowest, groups):
-            return groups
+        lowest = np.where(near, groups, beyond).min(axis=1)
+        lowest = lowest[lowest]  # a group's lowest row is in the same group: chains halve with every round
+        if (lowest == groups).all():
+            return groups.astype(np.int64)
         groups = lowest

@@ -43,10 +43,20 @@ class TrackIncidents:
             started_s: (C,) when it began, used where `holds`.
             evidence: what decided, by slot.
         """
-        is_open = self._open.data
-        if not (holds.any() or self._incidents):
-            return
         rule = self._rule
+        reporter, now_s = rule.scene.reporter, rule.scene.table.time_s
+        if (holds != self._open.data).any():
+            self._begin_and_end(holds, started_s, evidence)
+        every_s = rule.base.update_every_s
+        if every_s is not None:
+            for slot, incident in self._incidents.items():
+                if now_s - incident.told_s >= every_s - 1e-9:
+                    reporter.update(incident, evidence(slot))
+
+    def _begin_and_end(
+        self, holds: BoolArray, started_s: Float64Array, evidence: Callable[[int], Mapping[str, Any]]
+    ) -> None:
+        is_open, rule = self._open.data, self._rule
         reporter, now_s = rule.scene.reporter, rule.scene.table.time_s
         for slot in np.flatnonzero(holds & ~is_open & rule.scene.table.observed).tolist():
             subject = rule.subject(self._kind, slot, self._zone)
@@ -62,11 +72,6 @@ class TrackIncidents:
             values = {"duration_s": round(now_s - incident.started_s, 3), "reason": self._reason(slot)}
             reporter.end(incident, values)
             rule.note(f"ended {self._kind}", slot, values)
-        every_s = rule.base.update_every_s
-        if every_s is not None:
-            for slot, incident in self._incidents.items():
-                if now_s - incident.told_s >= every_s - 1e-9:
-                    reporter.update(incident, evidence(slot))
 
     def _reason(self, slot: int) -> str:
         if self._rule.scene.reporter.ending:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -35,6 +34,7 @@ class Lasting:
         self._turned_s = column(np.float64, 0)
         self._counts = column(np.bool_, 0)
         self._since_s = column(np.float64, 0)
+        self._idle = True
 
     @property
     def since_s(self) -> Float64Array:
@@ -50,22 +50,27 @@ class Lasting:
             time_s: now.
 
         Returns:
-            (C,) where it counts.
+            (C,) where it counts; overwritten by the next call.
         """
+        if self._idle and not holds.any():
+            quiet: BoolArray = self._counts.data
+            return quiet
         turned = holds != self._raw.data
         if turned.any():
             self._turned_s.data[turned] = time_s
-            self._raw.data = holds.copy()
+            self._raw.data[...] = holds
         waited = time_s - self._turned_s.data
         begins = holds & ~self._counts.data & (waited >= self._for_s - 1e-9)
         if begins.any():
             self._since_s.data[begins] = self._turned_s.data[begins]
         self._counts.data |= begins
         self._counts.data &= holds | (waited < self._clear_s - 1e-9)
-        counts: np.ndarray[Any, np.dtype[np.bool_]] = self._counts.data.copy()
+        counts: BoolArray = self._counts.data
+        self._idle = not (holds.any() or counts.any())
         return counts
 
     def reset(self) -> None:
         """Forget what held: the rule is off duty."""
         for column in (self._raw, self._counts):
             column.data.fill(False)
+        self._idle = True

@@ -29,10 +29,12 @@ class Motion:
         self._times = table.column(np.float64, np.nan, _SAMPLES)
         self._places = table.column(np.float64, np.nan, 2, 2, _SAMPLES)
         self._head = table.column(np.int64, 0)
+        self._found: tuple[Float64Array, Float64Array, BoolArray] | None = None
 
     def update(self) -> None:
         """Keep the places of this frame."""
         table = self._table
+        self._found = None
         slots = np.flatnonzero(table.observed)
         head = self._head.data[slots]
         before = self._times.data[(head - 1) % _SAMPLES, slots]
@@ -44,10 +46,11 @@ class Motion:
         self._times.data[head, slots] = table.time_s
         self._places.data[:, :, head, slots] = table.anchors[:, :, slots]
 
-    @property
-    def centers(self) -> tuple[Float64Array, Float64Array]:
-        """x and y of the box centres kept, (samples, C) each, in picture heights."""
-        return self._places.data[CENTER, 0], self._places.data[CENTER, 1]
+    def of_centers(self) -> tuple[Float64Array, Float64Array, BoolArray]:
+        """`velocities` of the box centres, in picture heights per second; found once per frame."""
+        if self._found is None:
+            self._found = self.velocities(self._places.data[CENTER, 0], self._places.data[CENTER, 1])
+        return self._found
 
     @property
     def feet(self) -> tuple[Float64Array, Float64Array]:
@@ -58,7 +61,7 @@ class Motion:
         """Velocity of each object over the window.
 
         Args:
-            x, y: (samples, C), from `centers` or `feet`, or projected from them; NaN where unknown.
+            x, y: (samples, C), such as `feet`, or projected from them; NaN where unknown.
 
         Returns:
             vx and vy (C,) in their unit per second, and (C,) bool where they are known: seen in this frame
@@ -66,7 +69,7 @@ class Motion:
             for at least half of the window.
         """
         age_s = self._table.time_s - self._times.data
-        used = (age_s <= self._window_s) & ~np.isnan(x) & ~np.isnan(y)
+        used = (age_s <= self._window_s) & ~np.isnan(x)  # where x is known, so is y
         count = np.maximum(used.sum(axis=0), 1)
         times = np.where(used, -age_s, 0.0)
         mean_t = times.sum(axis=0) / count
@@ -77,4 +80,4 @@ class Motion:
         safe = np.where(known, spread, 1.0)
         vx = (centred * np.where(used, x, 0.0)).sum(axis=0) / safe
         vy = (centred * np.where(used, y, 0.0)).sum(axis=0) / safe
-        return np.where(known, vx, 0.0), np.where(known, vy, 0.0), known
+        return vx * known, vy * known, known

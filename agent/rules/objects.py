@@ -11,12 +11,13 @@ from numpy.typing import DTypeLike
 
 from agent.geometry.polygons import Float64Array
 from agent.records import BoolArray, IntArray, Tracks, TrackState
-from agent.rules.columns import Column
+from agent.rules.columns import BOTTOM, CENTER, Column, ColumnStore
 from agent.rules.rest import Rest
 
 _MIN_IOU_REJOIN = 0.5
 _MIN_REST_REJOIN_S = 5.0
-_REST_MOVE = 0.25
+REST_MOVE = 0.25
+"""Tolerance of a rest; see `Rest`."""
 
 
 class ObjectTable:
@@ -36,11 +37,10 @@ class ObjectTable:
     """
 
     def __init__(self, rejoin_s: float = 10.0, capacity: int = 64) -> None:
-        self.capacity = capacity
+        self._store = ColumnStore(capacity)
         self._rejoin_s = rejoin_s
         self._slot_of: dict[int, int] = {}
         self._free = list(range(capacity - 1, -1, -1))
-        self._columns: list[Column] = []
         self._ids = self.column(np.int64, -1)
         self._labels = self.column(np.int64, -1)
         self._scores = self.column(np.float64, 0)
@@ -49,16 +49,19 @@ class ObjectTable:
         self._last_s = self.column(np.float64, 0)
         self._previous_s = self.column(np.float64, 0)
         self._boxes = self.column(np.float64, 0, 4)
+        self._sizes = self.column(np.float64, 0)
         self._velocities = self.column(np.float64, 0, 2)
         self._anchors = self.column(np.float64, 0, 2, 2)
         self._previous = self.column(np.float64, 0, 2, 2)
-        self._rest = Rest(self, _REST_MOVE)
+        self.rest = Rest(self, REST_MOVE)
+        """Rests with the tolerance that rules have by default."""
         self._alive = self.column(np.bool_, 0)
         self._believed = self.column(np.bool_, 0)
         self._observed = self.column(np.bool_, 0)
         self._fresh = self.column(np.bool_, 0)
         self._ghost_until_s = self.column(np.float64, np.nan)
         self._gone = self.column(np.bool_, 0)
+        self._present = self.column(np.bool_, 0)
         self.time_s = -np.inf
         self.frame_size = (1, 1)
 
@@ -74,9 +77,12 @@ class ObjectTable:
             fill: value in an empty slot and for a new object.
             rows: shape before the slot's axis.
         """
-        column = Column(np.full((*rows, self.capacity), fill, dtype), fill)
-        self._columns.append(column)
-        return column
+        return self._store.column(dtype, fill, *rows)
+
+    @property
+    def capacity(self) -> int:
+        """How many slots there are."""
+        return self._store.capacity
 
     @property
     def ids(self) -> IntArray:
@@ -136,9 +142,7 @@ class ObjectTable:
     @property
     def sizes(self) -> Float64Array:
         """(C,) square root of the box's area."""
-        left, top, right, bottom = self.boxes
-        sizes: Float64Array = np.sqrt(np.maximum((right - left) * (bottom - top), 0.0))
-        return sizes
+        return self._sizes.data
 
     @property
     def observed(self) -> BoolArray:
@@ -163,8 +167,7 @@ class ObjectTable:
     @property
     def present(self) -> BoolArray:
         """(C,) believed and not gone."""
-        present: BoolArray = self._alive.data & self._believed.data & ~self._gone.data
-        return present
+        return self._present.data
 
     def update(self, tracks: Tracks, time_s: float, frame_size: tuple[int, int]) -> None:
         """Take in the tracks of one frame.
@@ -175,6 +178,7 @@ class ObjectTable:
             frame_size: (width, height) in px that the tracks' boxes refer to.
         """
         self.time_s, self.frame_size = time_s, frame_size
+        self._store.pack()
         self._observed.data.fill(False)
         self._fresh.data.fill(False)
         live = tracks.states != TrackState.REMOVED
@@ -190,6 +194,7 @@ class ObjectTable:
         self._observe(tracks, rows, slots[rows])
         known = live & (tracks.states != TrackState.TENTATIVE) & (slots >= 0)
         self._believed.data[slots[known]] = True
+        np.logical_and(self._alive.data, self._believed.data & ~self._gone.data, out=self._present.data)
 
     def _let_go(self, kept: IntArray) -> None:
         """Give up the objects whose tracks are removed or no longer reported, and ghosts past their time."""
@@ -199,7 +204,7 @@ class ObjectTable:
             return
         haunting = ~np.isnan(self._ghost_until_s.data)
         leaving = left & ~haunting
-        resting = leaving & self._believed.data & (self.last_s - self._rest.since_s >= _MIN_REST_REJOIN_S)
+        resting = leaving & self._believed.data & (self.last_s - self.rest.since_s >= _MIN_REST_REJOIN_S)
         self._ghost_until_s.data[resting] = self.last_s[resting] + self._rejoin_s
         for slot in np.flatnonzero(leaving).tolist():
             self._slot_of.pop(int(self.ids[slot]), None)
@@ -246,8 +251,12 @@ class ObjectTable:
         self._observed.data[slots] = True
         boxes = tracks.boxes[rows].T.astype(np.float64) / self.frame_size[1]  # (4, n)
         self._boxes.data[:, slots] = boxes
-        middle_x, middle_y = (boxes[0] + boxes[2]) / 2, (boxes[1] + boxes[3]) / 2
-        places = np.stack((np.stack((middle_x, boxes[3])), np.stack((middle_x, middle_y))))  # (2, 2, n)
+        sides = np.maximum(boxes[2:] - boxes[:2], 0.0)
+        self._sizes.data[slots] = np.sqrt(sides[0] * sides[1])
+        places = np.empty((2, 2, len(slots)))
+        places[:, 0] = (boxes[0] + boxes[2]) / 2
+        places[BOTTOM, 1] = boxes[3]
+        places[CENTER, 1] = (boxes[1] + boxes[3]) / 2
         fresh = self._fresh.data[slots]
         self._previous.data[:, :, slots] = np.where(fresh, places, self._anchors.data[:, :, slots])
         self._previous_s.data[slots] = np.where(fresh, self.time_s, self._last_s.data[slots])
@@ -257,7 +266,7 @@ class ObjectTable:
         self._scores.data[slots] = tracks.scores[rows]
         self._best_scores.data[slots] = np.maximum(self._best_scores.data[slots], tracks.scores[rows])
         self._velocities.data[:, slots] = tracks.velocities[rows].T
-        self._rest.update()
+        self.rest.update()
 
     def evict(self) -> None:
         """Empty the slots of all that is gone."""
@@ -267,18 +276,15 @@ class ObjectTable:
         for slot in slots.tolist():
             self._slot_of.pop(int(self.ids[slot]), None)
             self._free.append(slot)
-        for column in self._columns:
-            column.data[..., slots] = column.fill
+        self._store.empty(slots)
 
     def dismiss_all(self) -> None:
         """Mark every object as gone: the camera's rules stop."""
         self._gone.data[:] = self._alive.data
         self._observed.data.fill(False)
+        self._present.data.fill(False)
 
     def _grow(self) -> None:
-        added = self.capacity
-        for column in self._columns:
-            more = np.full((*column.data.shape[:-1], added), column.fill, column.data.dtype)
-            column.data = np.concatenate((column.data, more), axis=-1)
-        self._free = list(range(self.capacity + added - 1, self.capacity - 1, -1))
-        self.capacity += added
+        before = self.capacity
+        self._store.grow()
+        self._free = list(range(self.capacity - 1, before - 1, -1))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from agent.geometry.polygons import Float64Array
 from agent.rules.columns import BOTTOM
 from agent.rules.objects import ObjectTable
 
@@ -53,35 +54,36 @@ class Paths:
 
         Places within 0.01 of a straight line between those kept are left out.
         """
-        kept = self._places.data[:, : int(self._count.data[slot]), slot].T
-        path = np.concatenate((kept, self._table.anchors[BOTTOM][None, :, slot]))
-        return [(x, y) for x, y in path[_corners(path)].tolist()]
+        kept = self._places.data[:, : int(self._count.data[slot]), slot].T.tolist()
+        path = [(x, y) for x, y in (*kept, self._table.anchors[BOTTOM][:, slot].tolist())]
+        return [path[row] for row in _corners(path)]
 
 
-def _corners(path: Float64Array) -> list[int]:
+def _corners(path: list[tuple[float, float]]) -> list[int]:
     """Rows that a path is made of.
 
     Source: D. Douglas, T. Peucker, Algorithms for the reduction of the number of points required to represent
     a digitized line, 1973.
     """
-    if len(path) < 3:
-        return list(range(len(path))) if not np.array_equal(path[0], path[-1]) else [0]
     keep = {0, len(path) - 1}
     pending = [(0, len(path) - 1)]
     while pending:
         first, last = pending.pop()
-        if last - first < 2:
-            continue
-        step = path[last] - path[first]
-        offsets = path[first + 1 : last] - path[first]
-        length = float(np.hypot(*step))
-        if length > 0:
-            far = np.abs(step[0] * offsets[:, 1] - step[1] * offsets[:, 0]) / length
-        else:
-            far = np.hypot(offsets[:, 0], offsets[:, 1])
-        index = int(np.argmax(far))
-        if far[index] > _TOLERANCE:
-            middle = first + 1 + index
-            keep.add(middle)
-            pending += [(first, middle), (middle, last)]
+        (x, y), (end_x, end_y) = path[first], path[last]
+        step_x, step_y = end_x - x, end_y - y
+        length = math.hypot(step_x, step_y)
+        furthest, corner = _TOLERANCE, -1
+        for row in range(first + 1, last):
+            away_x, away_y = path[row][0] - x, path[row][1] - y
+            if length > 0:
+                away = abs(step_x * away_y - step_y * away_x) / length
+            else:
+                away = math.hypot(away_x, away_y)
+            if away > furthest:
+                furthest, corner = away, row
+        if corner >= 0:
+            keep.add(corner)
+            pending += [(first, corner), (corner, last)]
+    if len(keep) == 2 and path[0] == path[-1]:
+        return [0]
     return sorted(keep)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.geometry.polygons import Float64Array, PolygonSet
-from agent.records import BoolArray, IntArray
+from agent.geometry.polygons import Float64Array
+from agent.records import BoolArray
 from agent.rules.columns import BOTTOM, CENTER
 from agent.rules.objects import ObjectTable
 from agent.rules.scene_settings import Zone
+from agent.rules.zone_shapes import ZoneShapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +60,33 @@ class Presence:
         rows = len(self._zones)
         self._enter_after_s = np.array([zone.enter_after_s for zone in self._zones]).reshape(-1, 1)
         self._leave_after_s = np.array([zone.leave_after_s for zone in self._zones]).reshape(-1, 1)
-        self._by_overlap = np.array([zone.anchor == "overlap" for zone in self._zones], np.bool_).reshape(
-            -1, 1
-        )
         self._min_overlap = np.array([zone.min_overlap for zone in self._zones]).reshape(-1, 1)
-        self._anchor = tuple(CENTER if zone.anchor == "center" else BOTTOM for zone in self._zones)
-        self._used_anchors = tuple(
-            anchor
-            for anchor in (BOTTOM, CENTER)
-            if any(
-                row == anchor and zone.anchor != "overlap"
-                for row, zone in zip(self._anchor, self._zones, strict=True)
-            )
+        self._by_point = {
+            anchor: np.array([row for row, zone in enumerate(self._zones) if zone.anchor == name], np.int64)
+            for anchor, name in ((BOTTOM, "bottom"), (CENTER, "center"))
+        }
+        self._by_overlap = np.array(
+            [row for row, zone in enumerate(self._zones) if zone.anchor == "overlap"], np.int64
         )
-        self._exclude = tuple(
-            tuple(self.names.index(name) for name in zone.exclude if name in self.names)
-            for zone in self._zones
-        )
+        self._place_of = [(BOTTOM, -1)] * rows
+        """Anchor of each zone and its index among the shapes of that anchor; -1 for those by overlap."""
+        for anchor, zone_rows in self._by_point.items():
+            for index, row in enumerate(zone_rows.tolist()):
+                self._place_of[row] = (anchor, index)
         self._raw = table.column(np.bool_, 0, rows)
         self._raw_s = table.column(np.float64, 0, rows)
         self._inside = table.column(np.bool_, 0, rows)
         self._entered_s = table.column(np.float64, 0, rows)
         self._appeared = table.column(np.bool_, 0, rows)
-        self._polygons = PolygonSet([])
-        self._aspect = 0.0
+        self._shapes = {
+            anchor: ZoneShapes(zones, rows, 1.0) for anchor, rows in self._by_point.items() if len(rows)
+        }
+        self._left = {
+            anchor: table.column(np.bool_, 0, shapes.sides) for anchor, shapes in self._shapes.items()
+        }
+        self._overlap_shapes = ZoneShapes(zones, self._by_overlap, 1.0)
+        self._by_name = zones
+        self._aspect = 1.0
 
     @property
     def inside(self) -> BoolArray:
@@ -125,100 +129,52 @@ class Presence:
         width, height = self._table.frame_size
         if width / height != self._aspect:
             self._aspect = width / height
-            scale = np.array([self._aspect, 1.0])
-            self._polygons = PolygonSet([np.array(zone.points) * scale for zone in self._zones])
-
-    def _held(self, places: Float64Array, anchors: tuple[int, ...]) -> BoolArray:
-        """(Z, n) whether each zone holds each place; exclusions applied.
-
-        Args:
-            places: (2, 2, n): anchor, x and y, object.
-            anchors: those to look at.
-        """
-        held = np.zeros((len(self._zones), places.shape[2]), np.bool_)
-        for anchor in anchors:
-            within = self._polygons.contains(places[anchor].T)
-            for zone, row in enumerate(self._anchor):
-                if row == anchor:
-                    held[zone] = within[zone]
-                    for other in self._exclude[zone]:
-                        held[zone] &= ~within[other]
-        return held
+            self._shapes = {
+                anchor: ZoneShapes(self._by_name, self._by_point[anchor], self._aspect)
+                for anchor in self._shapes
+            }
+            self._overlap_shapes = ZoneShapes(self._by_name, self._by_overlap, self._aspect)
 
     def _follow(self, passages: list[Passage]) -> None:
         """Bring `raw` up to the places of this frame."""
         table = self._table
         slots = np.flatnonzero(table.observed)
-        now = self._on_picture(table.anchors[:, :, slots])
-        held = self._held(now, self._used_anchors)
-        if self._by_overlap.any():
-            held = np.where(self._by_overlap, self._overlapped(slots), held)
+        held = np.zeros((len(self._zones), len(slots)), np.bool_)
+        passed = np.zeros_like(held)
+        for anchor, shapes in self._shapes.items():
+            places = shapes.on_picture(table.anchors[anchor][:, slots].T)
+            turns = shapes.turns(places)
+            held[shapes.rows] = shapes.hold(places, turns)
+            left = turns > 0
+            flipped = left != self._left[anchor].data[:, slots]
+            before = shapes.on_picture(table.previous[anchor][:, slots].T)
+            passed[shapes.rows] = shapes.crossed(flipped, before, places)
+            self._left[anchor].data[:, slots] = left
+        if len(self._by_overlap):
+            parts = self._overlap_shapes.overlaps(table.boxes[:, slots].T)
+            held[self._by_overlap] = parts >= self._min_overlap[self._by_overlap] - 1e-9
         fresh = table.fresh[slots]
-        self._raw_s.data[:, slots[fresh]] = table.time_s
-        self._raw.data[:, slots[fresh]] = held[:, fresh]
-        self._appeared.data[:, slots[fresh]] = held[:, fresh]
-        changed = (held != self._raw.data[:, slots]) & ~fresh
-        stepped = changed | self._may_pass(slots, now, held, fresh)
+        new = slots[fresh]
+        self._raw_s.data[:, new] = table.time_s
+        self._raw.data[:, new] = held[:, fresh]
+        self._appeared.data[:, new] = held[:, fresh]
+        stepped = ((held != self._raw.data[:, slots]) | passed) & ~fresh
         for zone, index in np.argwhere(stepped).tolist():
             self._step(passages, zone, int(slots[index]), bool(held[zone, index]))
-
-    def _on_picture(self, places: Float64Array) -> Float64Array:
-        """Places beyond the picture's edge, on that edge."""
-        limits = np.array([self._aspect, 1.0])[None, :, None]
-        clipped: Float64Array = np.clip(places, 0.0, limits)
-        return clipped
-
-    def _overlapped(self, slots: IntArray) -> BoolArray:
-        boxes = self._table.boxes[:, slots].copy()
-        boxes[0::2] = np.clip(boxes[0::2], 0.0, self._aspect)
-        boxes[1::2] = np.clip(boxes[1::2], 0.0, 1.0)
-        shared = self._polygons.overlap_areas(boxes.T)  # (Z, n)
-        areas = (boxes[2] - boxes[0]) * (boxes[3] - boxes[1])
-        part = np.array(
-            [shared[zone] - shared[list(other)].sum(axis=0) for zone, other in enumerate(self._exclude)]
-        )
-        enough: BoolArray = (part >= self._min_overlap * areas - 1e-12) & (areas > 0)
-        return enough
-
-    def _may_pass(self, slots: IntArray, now: Float64Array, held: BoolArray, fresh: BoolArray) -> BoolArray:
-        """(Z, n) where a path may have gone through a zone, or out of it and back, between two matches."""
-        before = self._on_picture(self._table.previous[:, :, slots])
-        passed = np.zeros_like(held)
-        for anchor in self._used_anchors:
-            moving = ~fresh & (np.abs(now[anchor] - before[anchor]).max(axis=0) > 0)
-            touched = self._polygons.touched(before[anchor][:, moving].T, now[anchor][:, moving].T)
-            for zone, row in enumerate(self._anchor):
-                if row == anchor and not self._by_overlap[zone, 0]:
-                    passed[zone, moving] = touched[zone]
-                    for other in self._exclude[zone]:
-                        passed[zone, moving] |= touched[other]
-        return passed
 
     def _step(self, passages: list[Passage], zone: int, slot: int, held: bool) -> None:
         """Walk one object's straight path since its last match through the sides of one zone."""
         table = self._table
         end_s = table.time_s
-        if self._by_overlap[zone, 0]:
-            self._turn(passages, zone, slot, held, end_s)
-            return
-        begin_s = float(table.previous_s[slot])
-        anchor = self._anchor[zone]
-        path = self._on_picture(
-            np.stack((table.previous[anchor, :, slot], table.anchors[anchor, :, slot]), axis=1)[None]
-        )
-        start, end = path[0, :, 0], path[0, :, 1]
-        cuts = np.unique(
-            np.concatenate(
-                [self._polygons.crossings(row, start, end) for row in (zone, *self._exclude[zone])]
-            )
-        )
-        borders = np.concatenate(([0.0], cuts, [1.0]))
-        for first, last in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
-            if last - first > 1e-9:
-                middle = start + (first + last) / 2 * (end - start)
-                place = np.repeat(middle[None, :, None], 2, axis=0)
-                inside = bool(self._held(place, (anchor,))[zone, 0])
-                self._turn(passages, zone, slot, inside, begin_s + first * (end_s - begin_s))
+        anchor, index = self._place_of[zone]
+        if index >= 0:
+            shapes = self._shapes[anchor]
+            begin_s = float(table.previous_s[slot])
+            start, end = shapes.on_picture(
+                np.array((table.previous[anchor, :, slot], table.anchors[anchor, :, slot]))
+            ).tolist()
+            for part, inside in shapes.stretches(index, start, end):
+                self._turn(passages, zone, slot, inside, begin_s + part * (end_s - begin_s))
         self._turn(passages, zone, slot, held, end_s)
 
     def _turn(self, passages: list[Passage], zone: int, slot: int, inside: bool, time_s: float) -> None:
@@ -251,5 +207,5 @@ class Presence:
         passages.append(Passage(zone, slot, False, left_s, unseen, self._place(zone, slot), entered_s))
 
     def _place(self, zone: int, slot: int) -> tuple[float, float]:
-        x, y = self._table.anchors[self._anchor[zone], :, slot].tolist()
+        x, y = self._table.anchors[self._place_of[zone][0], :, slot].tolist()
         return x, y

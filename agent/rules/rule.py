@@ -13,7 +13,7 @@ from agent.records import BoolArray
 from agent.rules.conditions import Conditions
 from agent.rules.crossings import Crossing, Crossings
 from agent.rules.motion import Motion
-from agent.rules.objects import ObjectTable
+from agent.rules.objects import REST_MOVE, ObjectTable
 from agent.rules.presence import Passage, Presence
 from agent.rules.reporter import Reporter, Subject
 from agent.rules.rest import Rest
@@ -46,6 +46,8 @@ class Scene:
 
     def rest(self, max_move: float) -> Rest:
         """Objects at rest, shared by all rules that ask for the same tolerance."""
+        if max_move == REST_MOVE:
+            return self.table.rest
         if max_move not in self.rests:
             self.rests[max_move] = Rest(self.table, max_move)
         return self.rests[max_move]
@@ -82,10 +84,9 @@ class Rule(ABC):
     @property
     def counted(self) -> BoolArray:
         """(C,) objects that this rule looks at, present and of the right size; none while off duty."""
-        table = self.scene.table
         if not self.on_duty:
-            return np.zeros(table.capacity, np.bool_)
-        counted: BoolArray = self.meant & self.scene.conditions.sized[self.row] & table.present
+            return np.zeros(self.scene.table.capacity, np.bool_)
+        counted: BoolArray = self.scene.conditions.counted[self.row]
         return counted
 
     def zone_row(self, name: str) -> int:

@@ -45,7 +45,7 @@ class Speed(Rule):
         speed, known = self._speeds()
         np.copyto(self._speed.data, np.where(known, speed, 0.0), where=table.observed)
         fast = self._speed.data > self._limit
-        self._peak.data = np.where(fast, np.maximum(self._peak.data, self._speed.data), self._peak.data)
+        np.maximum(self._peak.data, self._speed.data, out=self._peak.data, where=fast)
         holds = self._lasting.update(counted & fast, table.time_s) & counted
         self._incidents.update(holds, self._lasting.since_s, self._evidence)
         self._peak.data[~holds & ~fast] = 0.0
@@ -54,7 +54,7 @@ class Speed(Rule):
         """(C,) speed in the limit's unit, and where it is known."""
         motion, (width, height) = self._motion, self.scene.table.frame_size
         if self._ground is None:
-            vx, vy, known = motion.velocities(*motion.centers)
+            vx, vy, known = motion.of_centers()
             in_px: Float64Array = np.hypot(vx, vy) * float(height)
             return in_px, known
         picture = np.array(self._ground.points) * np.array([width / height, 1.0])

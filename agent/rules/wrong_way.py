@@ -29,21 +29,22 @@ class WrongWay(Rule):
         self._motion = scene.motion(settings.window_s)
         self._lasting = Lasting(scene.table.column, settings.for_s, settings.clear_s)
         self._wrong = scene.table.column(np.bool_, 0)
-        self._off_deg = scene.table.column(np.float64, 0)
+        self._cosine = scene.table.column(np.float64, 0)
+        self._least_cosine = math.cos(math.radians(settings.tolerance_deg))
         self._incidents = TrackIncidents(self, "wrong-way", settings.zone)
 
     def update(self) -> None:
         """Compare every object's way with the arrow."""
         table, settings = self.scene.table, self.settings
         counted = self.counted & self.inside(self._zone)
-        vx, vy, known = self._motion.velocities(*self._motion.centers)
+        vx, vy, known = self._motion.of_centers()
         speed = np.hypot(vx, vy)
         ax, ay = self._arrow()
-        off_deg = np.degrees(np.abs(np.arctan2(ax * vy - ay * vx, ax * vx + ay * vy)))
+        along = (ax * vx + ay * vy) / math.hypot(ax, ay)
         moving = known & (speed * settings.window_s >= settings.min_travel * table.sizes) & (speed > 0)
-        wrong = moving & (off_deg > settings.tolerance_deg + 1e-9)
+        wrong = moving & (along < speed * (self._least_cosine - 1e-9))
         np.copyto(self._wrong.data, wrong, where=table.observed)
-        np.copyto(self._off_deg.data, off_deg, where=table.observed & moving)
+        np.copyto(self._cosine.data, along / np.where(moving, speed, 1.0), where=wrong)
         holds = self._lasting.update(counted & self._wrong.data, table.time_s) & counted
         self._incidents.update(holds, self._lasting.since_s, self._evidence)
 
@@ -55,8 +56,9 @@ class WrongWay(Rule):
 
     def _evidence(self, slot: int) -> dict[str, Any]:
         ax, ay = self._arrow()
+        cosine = min(max(float(self._cosine.data[slot]), -1.0), 1.0)
         return {
-            "off_deg": round(float(self._off_deg.data[slot]), 1),
+            "off_deg": round(math.degrees(math.acos(cosine)), 1),
             "tolerance_deg": self.settings.tolerance_deg,
             "allowed_deg": round(math.degrees(math.atan2(-ay, ax)) % 360, 1),
         }
