@@ -91,7 +91,7 @@ def _inspect_mp4(file: BinaryIO, size: int) -> Container:
 def _mp4_duration_s(moov: bytes) -> float | None:
     """Duration in the `mvhd` box, the first in `moov`: version, flags, two times, scale, duration."""
     start = moov.find(b"mvhd")
-    if start < 0:
+    if start < 0 or start + 4 >= len(moov):
         return None
     wide = moov[start + 4] == 1
     place, width = (start + 8 + 16, 8) if wide else (start + 8 + 8, 4)
@@ -104,9 +104,9 @@ def _mp4_duration_s(moov: bytes) -> float | None:
 def _inspect_matroska(head: bytes, size: int) -> Container:
     """The segment holds everything, and says how large it is; all ones where the writer could not know."""
     start = head.find(_MATROSKA_SEGMENT)
-    if start < 0:
-        return Container("matroska")
     place = start + len(_MATROSKA_SEGMENT)
+    if start < 0 or place >= len(head) or head[place] == 0:
+        return Container("matroska")
     width = 9 - head[place].bit_length()  # leading zero bits of the first byte tell how many bytes follow
     value = int.from_bytes(head[place : place + width], "big") & ((1 << 7 * width) - 1)
     if value == (1 << 7 * width) - 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import cv2
 
@@ -18,8 +19,9 @@ def silence_opencv() -> None:
     """
     if not os.environ.get("OPENCV_FFMPEG_DEBUG"):
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        owner: Any = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has it, and OpenCV 4
+        owner.setLogLevel(0)
 
 
 def decode_threads(threads: int) -> dict[int, int]:

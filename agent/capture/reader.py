@@ -141,6 +141,8 @@ class FrameReader(Generic[T]):
     def close(self, timeout_s: float = 2.0) -> None:
         """Stop reading and give the source back; a driver that hangs is left behind after `timeout_s`."""
         with self._changed:
+            if self._closed:
+                return
             self._closed = True
             self._changed.notify_all()
             connection = self._connection
@@ -240,6 +242,7 @@ class FrameReader(Generic[T]):
             if self._closed:
                 return None
             self._connection, self._index_offset = connection, self._next_index
+            self._freshness.opened(time.monotonic())
         connection.start()
         result = self._watch(connection, attempt)
         connection.abandon()

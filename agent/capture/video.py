@@ -20,6 +20,7 @@ _log = logging.getLogger("edgetrack.capture")
 
 MAX_DAMAGED_PACKETS = 1000
 """Damaged packets in a row that are passed over; OpenCV reports each as it reports the end of the file."""
+_MIN_STEP_S = 0.001
 DEFAULT_FPS = 25.0
 """Timeline of a file that has neither time stamps nor a rate."""
 
@@ -58,7 +59,8 @@ class VideoSource:
         self._index = 0
         self._period_s = 1.0 / (self.fps or DEFAULT_FPS)
         self._origin_s: float | None = None
-        self._time_s = -self._period_s
+        self._has_stamps = False
+        self._time_s = -_MIN_STEP_S
         self._started_wall_s = time.time()
 
     def read(self) -> Frame | None:
@@ -87,20 +89,20 @@ class VideoSource:
         return None
 
     def _position_s(self) -> float:
-        """Time stamp of the frame just read, from 0; a step beyond the last where there is none."""
+        """Time stamp of the frame just read, from 0 and always growing; by the rate where there are none."""
         if self._forced_fps is not None:
             return self._index / self._forced_fps
         position_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
         if not math.isfinite(position_s) or abs(position_s) > 1e9:
-            return self._time_s + self._period_s
+            position_s = self._origin_s or 0.0
         if self._origin_s is None:
             self._origin_s = position_s
         position_s -= self._origin_s
-        if self._index and position_s <= self._time_s:
-            return self._time_s + self._period_s
-        if self._index:
-            self._period_s = position_s - self._time_s
-        return position_s
+        self._has_stamps = self._has_stamps or position_s > 0.0
+        if not self._has_stamps:
+            return self._index * self._period_s
+        # Around damage the decoder hands over frames out of order, and some at the end have no time at all.
+        return max(position_s, self._time_s + _MIN_STEP_S)
 
     def _check_end(self) -> None:
         """Tell an end from a break: OpenCV reports both alike."""

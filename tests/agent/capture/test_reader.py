@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.capture.picamera import PicameraSource
+from agent.capture.picamera_fake import FakePicamera2
+from agent.capture.reader import FrameReader, SourceState, SourceStatus
+from agent.capture.settings import SourceSettings
+from agent.capture.source import SourceSetupError, open_source
+from agent.errors import SourceError
+from agent.records import Frame
+
+Wait = Callable[..., None]
+FILE = SourceSettings(source="scripted.mp4")
+LIVE = SourceSettings(
+    source="rtsp://scripted",
+    stale_after_s=0.3,
+    frozen_after_s=0.3,
+    reconnect_min_s=0.02,
+    reconnect_max_s=0.05,
+)
+
+
+@pytest.fixture
+def read_live(wait_until: Wait) -> Iterator[Callable[..., tuple[FrameReader[Any], list[SourceStatus]]]]:
+    """A reader on live sources that are opened one after the other; each may be a SourceError instead."""
+    readers: list[FrameReader[Any]] = []
+
+    def make(sources: list[Any], **options: Any) -> tuple[FrameReader[Any], list[SourceStatus]]:
+        reports: list[SourceStatus] = []
+        queue = iter(sources)
+
+        def opened() -> Any:
+            source = next(queue)
+            if isinstance(source, Exception):
+                raise source
+            return source
+
+        reader: FrameReader[Any] = FrameReader(
+            opened,
+            options.pop("settings", LIVE),
+            camera="front",
+            on_status=reports.append,
+            rng=random.Random(0),
+            **options,
+        )
+        readers.append(reader)
+        reader.start()
+        return reader, reports
+
+    yield make
+    for reader in readers:
+        reader.close()
+
+
+def states(reports: list[SourceStatus]) -> list[str]:
+    return [status.state.value for status in reports]
+
+
+# Files: nothing is lost, nothing runs ahead.
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(0, 40), slow_at=st.sets(st.integers(0, 40), max_size=4))
+def test_file_loses_no_frame_however_slow_the_consumer(scripted: Any, count: int, slow_at: set[int]) -> None:
+    source, tick = scripted(live=False, count=count), threading.Event()
+    seen: list[int] = []
+    ahead: list[int] = []
+    with FrameReader(lambda: source, FILE, prepare=lambda frame: frame.index * 2) as reader:
+        assert reader.frame_count == count
+        while not reader.ended:
+            item = reader.get(5.0)
+            if item is None:
+                continue
+            seen.append(item[0].index)
+            assert item[1] == item[0].index * 2
+            ahead.append(source.index - len(seen))
+            if len(seen) in slow_at:
+                tick.wait(0.003)
+        assert reader.frames == count
+        assert reader.dropped == 0
+    assert seen == list(range(count))
+    assert max(ahead, default=0) <= 3
+    assert source.closed.wait(5.0)
+
+
+def test_prepare_runs_in_the_reading_thread_while_the_consumer_works(scripted: Any) -> None:
+    source = scripted(live=False, count=3)
+    prepared = threading.Event()
+    threads: list[str] = []
+
+    def prepare(frame: Frame) -> int:
+        threads.append(threading.current_thread().name)
+        if frame.index == 1:
+            prepared.set()
+        return frame.index
+
+    with FrameReader(lambda: source, FILE, camera="yard", prepare=prepare) as reader:
+        assert reader.get(5.0) is not None
+        assert prepared.wait(5.0), "the second frame is prepared although only the first was asked for"
+    assert set(threads) == {"capture-yard"}
+
+
+def test_file_that_breaks_is_raised_after_its_frames(scripted: Any) -> None:
+    source = scripted(live=False, count=None)
+    reader: FrameReader[None] = FrameReader(lambda: source, FILE)
+    assert reader.get(5.0) is not None
+    source.lost = True
+    got = 1
+    with pytest.raises(SourceError, match="pulled out"):
+        while True:
+            item = reader.get(5.0)
+            assert item is not None
+            got += 1
+    assert got == source.index
+    assert reader.ended
+    reader.close()
+
+
+def test_fault_in_prepare_reaches_the_consumer(scripted: Any) -> None:
+    def prepare(frame: Frame) -> None:
+        raise ZeroDivisionError("in prepare")
+
+    with FrameReader(lambda: scripted(live=False, count=3), FILE, prepare=prepare) as reader:
+        with pytest.raises(ZeroDivisionError):
+            reader.get(5.0)
+        assert reader.ended
+
+
+def test_missing_file_is_an_error_of_the_constructor(tmp_path: Path) -> None:
+    gone = SourceSettings(source=str(tmp_path / "gone.mp4"))
+    with pytest.raises(SourceError, match="No such file"):
+        FrameReader(lambda: open_source(gone), gone)
+
+
+def test_close_before_start_closes_the_file(scripted: Any) -> None:
+    source = scripted(live=False, count=3)
+    reader: FrameReader[None] = FrameReader(lambda: source, FILE)
+    reader.close()
+    reader.close()
+    assert source.closed.is_set()
+    assert reader.ended
+    assert reader.get(0.0) is None
+
+
+def test_close_in_the_middle_ends_every_thread(scripted: Any) -> None:
+    before = threading.active_count()
+    source = scripted(live=False, count=None)
+    with FrameReader(lambda: source, FILE) as reader:
+        assert reader.get(5.0) is not None
+    assert source.closed.is_set()
+    assert threading.active_count() == before
+    assert reader.state is SourceState.CLOSED
+
+
+def test_time_of_every_read_is_told(scripted: Any) -> None:
+    times: list[float] = []
+    with FrameReader(lambda: scripted(live=False, count=5), FILE, on_read=times.append) as reader:
+        while not reader.ended:
+            reader.get(5.0)
+    assert len(times) == 6
+    assert all(0 <= duration_s < 5 for duration_s in times)
+
+
+def test_real_video_comes_through_whole(shared_data: Path) -> None:
+    video = SourceSettings(source=str(shared_data / "pets09_s2l1" / "vtest_480x360.mp4"))
+    with FrameReader(lambda: open_source(video), video, prepare=lambda frame: frame.image.mean()) as reader:
+        items = []
+        while not reader.ended:
+            item = reader.get(5.0)
+            if item is not None:
+                items.append((item[0].index, item[0].image.mean() == item[1]))
+    assert items == [(index, True) for index in range(795)]
+
+
+# Live sources: the newest, and for ever.
+
+
+def test_live_source_hands_over_the_newest_and_counts_the_rest(
+    scripted: Any, read_live: Any, wait_until: Wait
+) -> None:
+    source = scripted(live=True, period_s=0.002)
+    reader, _ = read_live([source])
+    wait_until(lambda: reader.frames >= 20)
+    first = reader.get(1.0)
+    assert first is not None and first[0].index >= 19
+    taken = [first[0].index]
+    while reader.frames < 100:
+        item = reader.get(1.0)
+        assert item is not None
+        taken.append(item[0].index)
+        wait_until(lambda: reader.frames >= taken[-1] + 5)
+    reader.close()
+    assert taken == sorted(set(taken))
+    assert reader.dropped + len(taken) <= reader.frames <= reader.dropped + len(taken) + 2
+
+
+def test_lost_source_is_reopened_and_indices_go_on(scripted: Any, read_live: Any, wait_until: Wait) -> None:
+    first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
+    reader, reports = read_live([first, SourceError("scripted", "busy"), second])
+    wait_until(lambda: reader.frames > 5)
+    first.lost = True
+    wait_until(lambda: second.index > 5)
+    wait_until(lambda: states(reports)[-1] == "online")
+    item = reader.get(1.0)
+    assert item is not None and item[0].index >= first.index
+    assert states(reports) == ["connecting", "online", "lost", "lost", "online"]
+    assert [status.attempt for status in reports] == [0, 0, 1, 2, 2]
+    assert [status.reason for status in reports] == ["", "", "scripted: pulled out", "scripted: busy", ""]
+    assert all(0 < status.next_try_s <= 0.05 for status in reports[2:4])
+    assert reader.reconnects == 2
+    assert first.closed.is_set()
+
+
+def test_live_source_that_ends_is_lost(scripted: Any, read_live: Any, wait_until: Wait) -> None:
+    first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
+    reader, reports = read_live([first, second])
+    wait_until(lambda: reader.frames > 5)
+    first.ended = True
+    wait_until(lambda: second.index > 0)
+    assert reports[2].reason == "the stream ended"
+
+
+@pytest.mark.parametrize("phase", ["read", "open"])
+def test_driver_that_blocks_for_ever_holds_up_nothing(
+    scripted: Any, read_live: Any, wait_until: Wait, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.capture.reader.OPEN_LIMIT_S", 0.3)
+    blocked, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
+    sources = iter([blocked, second])
+
+    def opened() -> Any:
+        source = next(sources)
+        if phase == "open" and source is blocked:
+            blocked.release.wait()
+        return source
+
+    reports: list[SourceStatus] = []
+    reader: FrameReader[None] = FrameReader(opened, LIVE, camera="front", on_status=reports.append)
+    reader.start()
+    if phase == "read":
+        wait_until(lambda: reader.frames > 5)
+        blocked.blocked.set()
+    began_s = time.monotonic()
+    wait_until(lambda: "lost" in states(reports))
+    assert time.monotonic() - began_s < 1.0
+    wait_until(lambda: second.index > 5)
+    assert not blocked.closed.is_set()
+    frames = reader.frames
+    blocked.release.set()
+    assert blocked.closed.wait(5.0), "the abandoned thread closes its source once the driver returns"
+    wait_until(lambda: reader.frames > frames)
+    assert states(reports)[-1] == "online"
+    reader.close()
+
+
+def test_close_does_not_wait_for_a_driver_that_hangs(
+    scripted: Any, read_live: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = scripted(live=True, period_s=0.002)
+    reader, _ = read_live([source], settings=LIVE.model_copy(update={"stale_after_s": 60.0}))
+    wait_until(lambda: reader.frames > 0)
+    source.blocked.set()
+    began_s = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        reader.close(timeout_s=0.2)
+    assert time.monotonic() - began_s < 1.0
+    assert "the driver hangs" in caplog.text
+
+
+def test_hanging_drivers_do_not_pile_up(scripted: Any, read_live: Any, wait_until: Wait) -> None:
+    sources = [scripted(live=True) for _ in range(10)]
+    for source in sources:
+        source.blocked.set()
+    reader, reports = read_live(sources, settings=LIVE.model_copy(update={"stale_after_s": 0.05}))
+    wait_until(lambda: any("still hang" in status.reason for status in reports))
+    assert sum(thread.name == "capture-front" for thread in threading.enumerate()) == 3
+    for source in sources:
+        source.blocked.clear()
+        source.release.set()
+    wait_until(lambda: reader.state is SourceState.ONLINE)
+
+
+def test_frozen_source_is_reported_and_its_repeats_are_not_handed_over(
+    scripted: Any, read_live: Any, wait_until: Wait
+) -> None:
+    first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
+    second.frozen = True
+    reader, reports = read_live([first, second, scripted(live=True, period_s=0.002)])
+    wait_until(lambda: reader.frames > 5)
+    first.frozen = True
+    wait_until(lambda: reader.state is SourceState.FROZEN)
+    frames = reader.frames
+    wait_until(lambda: second.index > 10)
+    assert reader.frames == frames
+    wait_until(lambda: states(reports)[-1] == "online")
+    assert states(reports) == ["connecting", "online", "frozen", "frozen", "online"]
+    assert "the same picture for 0.3 s" in reports[2].reason
+
+
+def test_attempts_are_counted_anew_only_after_a_good_while(
+    scripted: Any, read_live: Any, wait_until: Wait
+) -> None:
+    sources = [scripted(live=True, period_s=0.005) for _ in range(3)]
+    reader, reports = read_live(sources)
+    wait_until(lambda: sources[0].index > 1)
+    sources[0].lost = True
+    wait_until(lambda: states(reports).count("online") == 2)
+    sources[1].lost = True
+    wait_until(lambda: states(reports).count("lost") == 2)
+    assert reports[-1].attempt == 2 or reports[-2].attempt == 2
+    wait_until(lambda: reader._freshness.good_for_s > LIVE.stale_after_s)
+    sources[2].lost = True
+    wait_until(lambda: states(reports).count("lost") == 3)
+    assert [status.attempt for status in reports if status.state is SourceState.LOST][:3] == [1, 2, 1]
+
+
+def test_missing_library_is_raised_at_once(read_live: Any) -> None:
+    reader, reports = read_live([SourceSetupError("picamera:0", "expected picamera2, got none")])
+    with pytest.raises(SourceSetupError):
+        reader.get(5.0)
+    assert reader.ended
+    assert states(reports) == ["connecting"]
+
+
+def test_fault_in_the_report_does_not_stop_the_camera(
+    scripted: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    def report(status: SourceStatus) -> None:
+        raise RuntimeError("no broker")
+
+    source = scripted(live=True, period_s=0.002)
+    with FrameReader(lambda: source, LIVE, on_status=report) as reader:
+        reader.start()
+        wait_until(lambda: reader.frames > 5)
+        wait_until(lambda: "no broker" in caplog.text)
+
+
+def test_status_reads_as_one_line() -> None:
+    status = SourceStatus("front", SourceState.LOST, "no frame for 5.0 s", 2, 1.66)
+    assert str(status) == "camera front: no frame for 5.0 s; reconnecting (attempt 2, next in 1.7 s)"
+    assert str(SourceStatus("front", SourceState.ONLINE)) == "camera front: online"
+
+
+def test_hundred_camera_faults_are_each_noticed_and_recovered(wait_until: Wait) -> None:
+    made: list[FakePicamera2] = []
+
+    def opened() -> PicameraSource:
+        source = PicameraSource(camera_settings, FakePicamera2)
+        made.append(source._camera)
+        return source
+
+    camera_settings = SourceSettings(
+        source="picamera:0",
+        width=64,
+        height=48,
+        fps=500,
+        stale_after_s=0.05,
+        frozen_after_s=0.05,
+        reconnect_min_s=0.001,
+        reconnect_max_s=0.002,
+    )
+    reports: list[SourceStatus] = []
+    with FrameReader(opened, camera_settings, camera="pi", on_status=reports.append) as reader:
+        reader.start()
+        for fault in range(100):
+            wait_until(lambda: reader.state is SourceState.ONLINE)
+            before = len(reports)
+            if fault % 3 == 0:
+                made[-1].hung.set()
+            elif fault % 3 == 1:
+                made[-1].frozen = True
+            else:
+                made[-1].close()
+            wait_until(lambda before=before: SourceState.ONLINE in [s.state for s in reports[before:]])  # type: ignore[misc]
+            assert {s.state for s in reports[before:]} & {SourceState.LOST, SourceState.FROZEN}
+    assert all(camera.closed for camera in made)
+    assert reader.reconnects >= 100
