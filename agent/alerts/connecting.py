@@ -50,3 +50,12 @@ def unreachable(where: str, error: OSError | ValueError) -> BrokerError:
     if isinstance(error, TimeoutError):
         return BrokerError(where, f"expected a broker, got no answer in {CONNECT_TIMEOUT_S:g} s")
     return BrokerError(where, f"expected a connection, got `{getattr(error, 'strerror', None) or error}`")
+
+
+def refusal(where: str, reason: str) -> BrokerError:
+    """The one line for a broker that answers CONNECT with a reason against it."""
+    if reason in ("Bad user name or password", "Not authorized", "Bad authentication method"):
+        return BrokerError(
+            where, f"expected the broker to accept the user, got `{reason}`", "check username and password"
+        )
+    return BrokerError(where, f"expected to be accepted, got `{reason}`")

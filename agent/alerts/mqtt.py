@@ -16,7 +16,6 @@ from paho.mqtt.client import (
     MQTT_ERR_SUCCESS,
     Client,
     ConnectFlags,
-    DisconnectFlags,
     MQTTMessage,
     error_string,
 )
@@ -26,14 +25,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.alerts.connecting import CONNECT_TIMEOUT_S, tls_context, unreachable
+from agent.alerts.connecting import CONNECT_TIMEOUT_S, refusal, tls_context, unreachable
 from agent.alerts.credentials import broker_password
 from agent.alerts.messages import Events, Message, Waker
 from agent.alerts.settings import BrokerSettings
 from agent.errors import BrokerError
 
 _CONNACK_TIMEOUT_S = 10.0
-_AUTH = "expected the broker to accept the user, got {}; check username and password"
 
 
 class _VersionRefusedError(Exception):
@@ -77,7 +75,7 @@ class Session:
         self._filters: dict[int, str] = {}
         self._connack: ReasonCode | None = None
         self._lost_because: str | None = None
-        self._client: Client
+        self._client = Client(CallbackAPIVersion.VERSION2)  # replaced by one of the right version in `open`
         self.protocol = ""
         """5 or 3.1.1, once open."""
         self.session_present = False
@@ -97,22 +95,22 @@ class Session:
             # Brokers of 3.1.1 take what MQTT 5 adds here for lengths and wait for bytes that never come;
             # they do answer a CONNECT that adds nothing.
             wanted = agreed_version(self._settings, f"{self._client_id}-version")
-        if wanted != "3.1.1":
-            try:
-                self._open("5")
-                return self
-            except _VersionRefusedError as error:
-                self._close_socket()
-                if wanted == "5":
-                    raise BrokerError(
-                        self._where, f"expected MQTT 5, got {error}", "set protocol: auto"
-                    ) from error
         try:
+            if wanted != "3.1.1":
+                try:
+                    self._open("5")
+                    return self
+                except _VersionRefusedError:
+                    self._close_socket()
+                    if wanted == "5":
+                        raise
             self._open("3.1.1")
         except _VersionRefusedError as error:
             self._close_socket()
             raise BrokerError(
-                self._where, f"expected an MQTT broker, got {error}", "check broker.url"
+                self._where,
+                f"expected an MQTT {wanted or '5 or 3.1.1'} broker, got {error}",
+                "check broker.url and broker.protocol",
             ) from error
         return self
 
@@ -175,9 +173,7 @@ class Session:
         if name == "Unsupported protocol version":
             raise _VersionRefusedError("a broker that does not speak it")
         self._close_socket()
-        if name in ("Bad user name or password", "Not authorized", "Bad authentication method"):
-            raise BrokerError(self._where, _AUTH.format(f"`{name}`"))
-        raise BrokerError(self._where, f"expected to be accepted, got `{name}`")
+        raise refusal(self._where, name)
 
     def publish(self, message: Message) -> int:
         """Send a message; its packet identifier comes back in `Events.published` (QoS 1 when acknowledged).
@@ -279,37 +275,26 @@ class Session:
             self._selector.unregister(connection)
 
     def _on_connect(
-        self,
-        _client: Client,
-        _userdata: object,
-        flags: ConnectFlags,
-        reason: ReasonCode,
-        properties: Properties | None,
+        self, _client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, properties: Any
     ) -> None:
         self._connack = reason
         self.session_present = flags.session_present
-        limit = getattr(properties, "ReceiveMaximum", 65535)
-        self.window = min(self._settings.in_flight, limit)
+        self.window = min(self._settings.in_flight, getattr(properties, "ReceiveMaximum", 65535))
 
     def _on_disconnect(
-        self,
-        _client: Client,
-        _userdata: object,
-        _flags: DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
+        self, _client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         if self._lost_because is None:
             # paho has no better word for a connection that the other side closed.
             self._lost_because = "connection lost" if str(reason) == "Unspecified error" else str(reason)
 
     def _on_publish(
-        self, _client: Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties
+        self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: object
     ) -> None:
         self._events.published.append((mid, str(reason) if reason.is_failure else None))
 
     def _on_subscribe(
-        self, _client: Client, _userdata: object, mid: int, reasons: list[ReasonCode], _properties: Properties
+        self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
         topic_filter = self._filters.pop(mid, "")
         refused = any(reason.is_failure for reason in reasons)

@@ -14,12 +14,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.alerts.clock import clock_synchronised
 from agent.alerts.outbox_file import Counters, DamagedError, OutboxFile, StoredAlert
-from agent.alerts.salvage import Remains
+from agent.alerts.outbox_recovery import open_outbox
 from agent.alerts.settings import OutboxSettings
 from agent.errors import StorageError
 
@@ -250,11 +249,9 @@ class Outbox:
         excess += limit // 100
         positions: list[int] = []
         try:
-            for priority in sorted(priority for priority, number in self._counts.items() if number > 0):
-                for position, size in file.oldest(priority, 1 + self._counts[priority] // 10):
-                    if excess > 0:
-                        positions.append(position)
-                        excess -= size
+            for position, size in file.by_priority():
+                positions.append(position)
+                excess -= size
                 if excess <= 0:
                     break
             self._drop(file, positions, f"more than {self._settings.max_size_mb:g} MB wait")
@@ -283,66 +280,15 @@ class Outbox:
             self._count(priority, number, size)
 
     def _open(self) -> OutboxFile:
-        """Open the file; carry over what SQLite cannot read, and set a damaged file aside."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        remains = Remains(None, wal)
-        try:
-            if self._damage_seen:
-                raise DamagedError("a page that cannot be read")
-            file = OutboxFile(self._path, self._settings.synchronous)
-        except DamagedError as error:
-            aside = self._set_aside(wal)
-            file = OutboxFile(self._path, self._settings.synchronous)
-            self._damage_seen = False
-            self._carry_over(file, Remains(aside, aside.with_name(aside.name + "-wal")))
-            _log.error(
-                "outbox %s: expected SQLite, got damage (%s); kept it as %s", self._path, error, aside.name
-            )
-        self._carry_over(file, remains)
+        file = open_outbox(
+            self._path, self._settings.synchronous, wall_s=self._wall(), damaged=self._damage_seen
+        )
+        self._damage_seen = False
         self._take_sizes(file)
         self._counters = self._counters.merged(file.counters)
         last = file.last_position()
         if self._memory and min(self._memory) <= last:
-            self._memory = {
-                position: replace(alert, position=position)
-                for position, alert in enumerate(self._memory.values(), last + 1)
-            }
-        self._position = (
-            max(self._position, last, *self._memory) if self._memory else max(self._position, last)
-        )
+            waiting = list(self._memory.values())
+            self._memory = {last + n: replace(alert, position=last + n) for n, alert in enumerate(waiting, 1)}
+        self._position = max([self._position, last, *self._memory])
         return file
-
-    def _carry_over(self, file: OutboxFile, remains: Remains) -> None:
-        """Write the alerts of `remains` that are not in the file and were not gone."""
-        counters = file.counters.merged(remains.counters())
-        known = file.ids()
-        position = file.last_position()
-        carried = 0
-        last_sequence = counters.last_sequence
-        batch: list[StoredAlert] = []
-        missing = (alert for alert in remains.alerts() if alert.sequence > counters.gone_through)
-        for alert in missing:
-            if alert.id in known:
-                continue
-            known.add(alert.id)
-            last_sequence = max(last_sequence, alert.sequence)
-            batch.append(replace(alert, position=position + alert.sequence))
-            carried += 1
-            if len(batch) == 500:
-                file.write(insert=batch)
-                batch.clear()
-        if carried:
-            file.write(insert=batch, counters=replace(counters, last_sequence=last_sequence))
-            _log.warning("outbox %s: %d alerts carried over from damaged pages", self._path, carried)
-
-    def _set_aside(self, wal: Path) -> Path:
-        stamp = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y%m%dT%H%M%S")
-        names = (
-            f"{self._path.name}.damaged-{stamp}{suffix}"
-            for suffix in ("", *(f"-{n}" for n in range(1, 1000)))
-        )
-        aside = next(place for name in names if not (place := self._path.with_name(name)).exists())
-        self._path.rename(aside)
-        if wal.exists():
-            wal.rename(aside.with_name(aside.name + "-wal"))
-        return aside

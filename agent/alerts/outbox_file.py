@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -262,12 +262,13 @@ class OutboxFile:
             "SELECT priority, count(*), sum(length(payload)) FROM alert GROUP BY priority"
         ).fetchall()
 
-    def oldest(self, priority: int, limit: int) -> list[tuple[int, int]]:
-        """(position, bytes of payload) of the oldest alerts of one priority."""
-        return self._database.execute(
-            "SELECT position, length(payload) FROM alert WHERE priority = ? ORDER BY position LIMIT ?",
-            (priority, limit),
-        ).fetchall()
+    def by_priority(self) -> Iterator[tuple[int, int]]:
+        """(position, bytes of payload) of the alerts in the order in which they are to be dropped."""
+        for priority, _, _ in sorted(self.sizes()):
+            yield from self._database.execute(
+                "SELECT position, length(payload) FROM alert WHERE priority = ? ORDER BY position",
+                (priority,),
+            )
 
     def older_than(self, stored_s: float) -> list[int]:
         """Positions of alerts known to be stored before `stored_s`."""
