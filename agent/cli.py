@@ -21,11 +21,18 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration file.")]
-Model = Annotated[Path, typer.Option("--model", "-m", help="A .tflite file, its ModelSpec (.json) beside it.")]
-Source = Annotated[
-    str, typer.Option("--source", "-s", help="Video file, folder of pictures, /dev/video0, rtsp:// or http:// URL.")
+Model = Annotated[
+    Path, typer.Option("--model", "-m", help="A .tflite file, its ModelSpec (.json) beside it.")
 ]
-Labels = Annotated[Path | None, typer.Option("--labels", help="Class names, one a line, for models without a spec.")]
+Source = Annotated[
+    str,
+    typer.Option(
+        "--source", "-s", help="Video file, folder of pictures, /dev/video0, rtsp:// or http:// URL."
+    ),
+]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", help="Class names, one a line, for models without a spec.")
+]
 Broker = Annotated[str | None, typer.Option("--broker", help="mqtt://[user@]host[:port] or mqtts://…")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the interpreter.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, edgetpu, usb, usb:0 or pci:0.")]
@@ -41,7 +48,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
@@ -51,7 +59,8 @@ def _options(
 def run(
     config: ConfigFile,
     annotate: Annotated[
-        Path | None, typer.Option(help="Folder for an annotated video of each camera; to see what the agent saw.")
+        Path | None,
+        typer.Option(help="Folder for an annotated video of each camera; to see what the agent saw."),
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Folder for a recording (detections, tracks, times) of each camera.")
@@ -67,10 +76,12 @@ def run(
 @app.command()
 def demo(
     broker: Broker = None,
-    output: Annotated[Path, typer.Option(help="Folder for the annotated clip and picture.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(help="Folder for the annotated clip and picture.")] = Path(
+        "demo-output"
+    ),
     seconds: Annotated[float | None, typer.Option(min=1.0, help="Only this much of the clip.")] = None,
 ) -> None:
-    """The whole way from camera to alert on a bundled clip, over real MQTT; exit 0 only if alerts came back."""
+    """Camera to alert and back over real MQTT, on a bundled clip; exit 0 only if alerts came back."""
     from agent.demo.run import run_demo
 
     raise typer.Exit(run_demo(broker, output, seconds))
@@ -99,8 +110,12 @@ def schema() -> None:
 @app.command()
 def watch(
     broker: Broker = None,
-    config: Annotated[Path | None, typer.Option(help="Take the broker and its password from this file.")] = None,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of the table.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="Take the broker and its password from this file.")
+    ] = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of the table.")
+    ] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many alerts.")] = None,
 ) -> None:
     """Subscribe and show alerts as they come."""
@@ -115,7 +130,9 @@ def detect(
     source: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help="Detections in MOTChallenge format.")],
     labels: Labels = None,
-    min_score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Default: the model's own.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Default: the model's own.")
+    ] = None,
     device: Device = "cpu",
     threads: Threads = 2,
     runtime: Runtime = "auto",
@@ -123,16 +140,23 @@ def detect(
     """Detect on a video or folder and write `frame, -1, left, top, width, height, score, class` lines."""
     from agent.offline import detect_to_file
 
-    detect_to_file(model, labels, source, output, min_score=min_score, device=device, threads=threads, runtime=runtime)
+    detect_to_file(
+        model, labels, source, output, min_score=min_score, device=device, threads=threads, runtime=runtime
+    )
 
 
 @app.command()
 def track(
     detections: Annotated[
-        Path, typer.Option("--detections", "-d", help="A det.txt, or a folder of SEQ/det/det.txt with SEQ/seqinfo.ini.")
+        Path,
+        typer.Option(
+            "--detections", "-d", help="A det.txt, or a folder of SEQ/det/det.txt with SEQ/seqinfo.ini."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="A file, or a folder for SEQ.txt files.")],
-    fps: Annotated[float | None, typer.Option(min=0.01, help="Frames a second; default: seqinfo.ini, else 30.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.01, help="Frames a second; default: seqinfo.ini, else 30.")
+    ] = None,
     tracker: Annotated[
         Path | None, typer.Option("--tracker", help="YAML file with tracker settings, as under `tracker:`.")
     ] = None,
@@ -158,7 +182,14 @@ def bench(
     from agent.bench import bench_pipeline
 
     bench_pipeline(
-        model, labels, source, device=device, threads=threads, runtime=runtime, max_frames=frames, as_json=as_json
+        model,
+        labels,
+        source,
+        device=device,
+        threads=threads,
+        runtime=runtime,
+        max_frames=frames,
+        as_json=as_json,
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -19,6 +19,8 @@ from agent.rules.settings import RulesSettings
 from agent.settings import Name, Section
 from agent.track.settings import TrackerSettings
 from agent.yaml_file import YamlFile
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class CameraSettings(SourceSettings, RulesSettings):
@@ -85,83 +87,111 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: with `faults`, a line for each: `file:line path: expected X, got Y`.
     """
+    return _with_absolute_paths(load_section(path, Config), path.resolve().parent)
+
+
+def load_section(path: Path, model: type[AnySection]) -> AnySection:
+    """Read and check a YAML file that holds one section; paths in it are left as they are.
+
+    Raises:
+        ConfigError: with `faults`, a line for each.
+    """
     source = YamlFile(path)
     try:
-        config = Config.model_validate(source.content)
+        return model.model_validate(source.content)
     except ValidationError as error:
-        faults = tuple(_fault(source, dict(detail)) for detail in error.errors())
-        first = faults[0].split(": ", 1)
-        raise ConfigError(first[0], first[1], faults=tuple(dict.fromkeys(faults))) from error
-    return _with_absolute_paths(config, path.resolve().parent)
+        raise _joined(_fault(source, detail, model) for detail in _details(error)) from error
 
 
-def _fault(source: YamlFile, detail: dict[str, Any]) -> str:
+def make_section(model: type[AnySection], values: Mapping[str, Any]) -> AnySection:
+    """A section from command-line options.
+
+    Raises:
+        ConfigError: with `faults`, a line for each: `--option: expected X, got Y`.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = []
+        for detail in _details(error):
+            place, section = _place(detail["loc"], model)
+            name = "-".join(str(part) for part in place).replace("_", "-")
+            faults.append((f"--{name}: " if name else "") + _message(detail, place, section))
+        raise _joined(faults) from error
+
+
+def _details(error: ValidationError) -> list[dict[str, Any]]:
+    return [dict(detail) for detail in error.errors()]
+
+
+def _joined(faults: Iterable[str]) -> ConfigError:
+    """One error of all faults, each once."""
+    lines = tuple(dict.fromkeys(faults))
+    where, _, problem = lines[0].partition(": ")
+    return ConfigError(where, problem, faults=lines)
+
+
+def _fault(source: YamlFile, detail: dict[str, Any], root: type[BaseModel]) -> str:
     """One line for one pydantic error."""
-    place, model = _place(source, detail["loc"])
-    line = source.line_of(place)
-    if not source.has(place) and len(place) > 2 and place[0] == "cameras":
-        shared = ("defaults", *place[2:])
-        if source.has(shared):
-            place, line = shared, source.line_of(shared)
+    place, model = _place(detail["loc"], root)
+    if (
+        place[:1] == ("cameras",)
+        and len(place) > 2
+        and not source.has(place)
+        and source.has(("defaults", *place[2:]))
+    ):
+        place = ("defaults", *place[2:])
+    if detail["type"] != "missing":
+        while len(place) > 1 and not source.has(place):
+            place = place[:-1]  # the name of a union's option, or a value that a default supplied
     name = ".".join(str(part) for part in place)
-    where = f"{source.path}:{line} {name}".rstrip()
-    return f"{where}: {_message(detail, model)}"
+    return f"{source.path}:{source.line_of(place)} {name}".rstrip() + f": {_message(detail, place, model)}"
 
 
-def _place(source: YamlFile, loc: Sequence[str | int]) -> tuple[tuple[str | int, ...], type[BaseModel] | None]:
-    """The path as the user wrote it (pydantic adds union tags) and the section that it ends in."""
+def _place(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[tuple[str | int, ...], type[BaseModel]]:
+    """The path as the user wrote it, and the section that it ends in."""
     place: list[str | int] = []
-    annotation: Any = Config
-    model: type[BaseModel] | None = Config
-    for index, part in enumerate(loc):
-        last = index == len(loc) - 1
-        options = _models_in(annotation)
-        fields = {name: field for option in options for name, field in option.model_fields.items()}
-        if part in fields:
-            place.append(part)
-            model = next(option for option in options if part in option.model_fields)
-            annotation = fields[str(part)].annotation
-        elif last and options and not _is_tag(part, annotation):
-            place.append(part)
+    annotation: Any = root
+    model = root
+    for part in loc:
+        options = sections_in(annotation)
+        if len(options) > 1:  # a rule's kind: pydantic names the option that it took
+            annotation = next(option for option in options if _tag_of(option) == part)
+            continue
+        place.append(part)
+        if options:
             model = options[0]
-        elif _is_tag(part, annotation) and not source.has((*place, part)):
-            options = [option for option in options if _tag_of(option) == part] or options
-            annotation = options[0] if options else annotation
+            field = model.model_fields.get(str(part))
+            annotation = field.annotation if field else None
         else:
-            place.append(part)
             annotation = _element_of(annotation)
     return tuple(place), model
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def sections_in(annotation: Any) -> list[type[BaseModel]]:
     """The sections that a type may hold directly."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return [model for option in typing.get_args(annotation) for model in _models_in(option)]
+        return [model for option in typing.get_args(annotation) for model in sections_in(option)]
     return []
 
 
 def _element_of(annotation: Any) -> Any:
     """The type of an element of a list, tuple or mapping type."""
-    arguments = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType):
-        inner = [option for option in arguments if typing.get_origin(option) in (list, tuple, dict)]
-        return _element_of(inner[0]) if inner else None
-    if origin is typing.Annotated:
-        return _element_of(arguments[0])
-    return arguments[-1] if arguments else None
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        collections = (o for o in typing.get_args(annotation) if typing.get_origin(o) in (list, tuple, dict))
+        return _element_of(next(collections, None))
+    elements = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]
+    return elements[-1] if elements else None
 
 
 def _tag_of(model: type[BaseModel]) -> object:
     field = model.model_fields.get("kind")
     tags = typing.get_args(field.annotation) if field else ()
     return tags[0] if tags else None
-
-
-def _is_tag(part: str | int, annotation: Any) -> bool:
-    return isinstance(part, str) and bool(_models_in(annotation))
 
 
 _TYPE_NAMES = {
@@ -177,19 +207,19 @@ _TYPE_NAMES = {
 }
 
 
-def _message(detail: dict[str, Any], model: type[BaseModel] | None) -> str:
+def _message(detail: dict[str, Any], place: Sequence[str | int], model: type[BaseModel]) -> str:
     """`expected X, got Y; what to do` for one pydantic error."""
-    kind, got, context = detail["type"], detail.get("input"), detail.get("ctx") or {}
+    kind, context = detail["type"], detail.get("ctx") or {}
     if kind == "value_error":
         return str(context["error"])
     if kind == "missing":
         return "expected a value, got nothing; add the key"
     if kind == "extra_forbidden":
-        known = sorted(model.model_fields) if model else []
+        known = sorted(model.model_fields)
         near = difflib.get_close_matches(str(detail["loc"][-1]), known, 1)
         hint = f"did you mean {near[0]}?" if near else "remove the key"
         return f"expected one of {', '.join(known)}, got an unknown key; {hint}"
-    shown = _shorten(got)
+    shown = "another value" if "password" in place else _shorten(detail.get("input"))
     comparisons = {
         "greater_than": ("more than", "gt"),
         "greater_than_equal": ("at least", "ge"),
@@ -229,16 +259,14 @@ def _with_absolute_paths(section: Any, folder: Path) -> Any:
         moved = _moved(value, folder)
         if moved is not value:
             changes[name] = moved
-    if isinstance(section, SourceSettings):
-        local = folder / section.source
-        if not Path(section.source).is_absolute() and local.exists():
-            changes["source"] = str(local)
+    if isinstance(section, SourceSettings) and section.kind == "path":
+        changes["source"] = str(folder / Path(section.source).expanduser())
     return section.model_copy(update=changes) if changes else section
 
 
 def _moved(value: Any, folder: Path) -> Any:
     if isinstance(value, Path):
-        return value if value.is_absolute() else folder / value.expanduser()
+        return folder / value.expanduser()
     if isinstance(value, BaseModel):
         return _with_absolute_paths(value, folder)
     if isinstance(value, dict):

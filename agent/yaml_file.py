@@ -26,7 +26,9 @@ class YamlFile:
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
-            raise ConfigError(str(path), f"expected a readable file, got {error.strerror or error}") from error
+            raise ConfigError(
+                str(path), f"expected a readable file, got {error.strerror or error}"
+            ) from error
         except UnicodeDecodeError as error:
             raise ConfigError(
                 str(path), f"expected UTF-8 text, got byte {error.object[error.start]:#04x} at {error.start}"
@@ -68,7 +70,8 @@ class YamlFile:
                         )
                     if key.value in keys:
                         raise ConfigError(
-                            f"{self.path}:{key.start_mark.line + 1} {key.value}", "expected the key once, got it twice"
+                            f"{self.path}:{key.start_mark.line + 1} {key.value}",
+                            "expected the key once, got it twice",
                         )
                     keys.add(key.value)
                     pending.append(value)

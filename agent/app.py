@@ -1,0 +1,281 @@
+"""The application: builds every stage from the configuration, starts them, stops them in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from ulid import ULID
+
+from agent.alerts.publisher import AlertPublisher, outbox_path
+from agent.alerts.schema import ModelPart
+from agent.capture.reader import FrameReader, SourceStatus
+from agent.capture.source import open_source
+from agent.config import CameraSettings, Config, load_config
+from agent.detect.detector import Detector, Prepared, open_detector
+from agent.errors import BrokerError, ConfigError, EdgetrackError
+from agent.observers import AnnotatedVideo, ProgressBars, Recorder
+from agent.pipeline import CameraPipeline, CameraSummary, Observer
+from agent.records import Alert, Frame
+from agent.rules.engine import RuleEngine
+from agent.rules.masks import DetectionMasks
+from agent.stage_times import StageTimes
+from agent.track import Tracker
+from agent.track.settings import TrackerSettings
+
+log = logging.getLogger("edgetrack")
+
+
+def build_pipeline(
+    camera: str,
+    settings: CameraSettings,
+    *,
+    publish: Callable[[Alert], object],
+    on_status: Callable[[SourceStatus], None] | None = None,
+    detector: Detector | None = None,
+    times: StageTimes | None = None,
+) -> CameraPipeline:
+    """Open a camera's detector and join the stages; the source is opened by the reader's thread.
+
+    Args:
+        camera: its name.
+        settings: its section.
+        publish: takes each alert.
+        on_status: told when the source is lost, frozen or back.
+        detector: instead of the configured one, for several cameras that share a model.
+        times: receives the stages' durations.
+
+    Raises:
+        ModelError, ConfigError: a model, labels or rules that do not fit each other.
+    """
+    detector = detector or open_detector(settings.detector)
+    times = times or StageTimes()
+    opened = detector
+
+    def prepare(frame: Frame) -> Prepared:
+        with times.measure("letterbox"):
+            return opened.prepare(frame)
+
+    return CameraPipeline(
+        camera,
+        reader=FrameReader(
+            lambda: open_source(settings),
+            settings,
+            camera=camera,
+            prepare=prepare,
+            on_status=on_status,
+            on_read=lambda duration_s: times.add("capture", duration_s),
+        ),
+        detector=detector,
+        masks=DetectionMasks(settings.masks, detector.labels),
+        tracker=Tracker(tracker_settings(settings.tracker, detector)),
+        rules=RuleEngine(settings, labels=detector.labels, new_id=lambda: str(ULID())),
+        publish=publish,
+        times=times,
+    )
+
+
+def tracker_settings(settings: TrackerSettings, detector: Detector) -> TrackerSettings:
+    """The settings with score levels on the scale of the detector; those that the user set stay."""
+    names = ("low_score", "high_score", "birth_score")
+    own = dict(zip(names, detector.score_levels, strict=True))
+    return TrackerSettings.model_validate({**own, **settings.model_dump(exclude_unset=True)})
+
+
+def check_config(path: Path) -> Config:
+    """Check a configuration and what it names: files, models, labels, rules.
+
+    Raises:
+        ConfigError: with all faults.
+    """
+    config = load_config(path)
+    faults = []
+    for name, camera in config.cameras.items():
+        where = f"{path} cameras.{name}"
+        try:
+            detector = open_detector(camera.detector)
+            RuleEngine(camera, labels=detector.labels, new_id=str)
+            DetectionMasks(camera.masks, detector.labels)
+        except EdgetrackError as error:
+            faults.append(f"{where}.detector: {error}")
+        if not camera.live:  # a camera that is away for the moment is no fault of the configuration
+            try:
+                open_source(camera).close()
+            except EdgetrackError as error:
+                faults.append(f"{where}.source: {error}")
+    if faults:
+        where, _, problem = faults[0].partition(": ")
+        raise ConfigError(where, problem, faults=tuple(faults))
+    return config
+
+
+def run_config(path: Path, *, annotate: Path | None, record: Path | None, progress: bool) -> None:
+    """`edgetrack-agent run`: until stopped, or until every file has ended; prints a summary.
+
+    Raises:
+        EdgetrackError: nothing could be started, or a file broke in the middle.
+    """
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    config = load_config(path)
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        summaries = App(config, annotate=annotate, record=record, progress=progress).run(stop)
+    for summary in summaries:
+        print(
+            f"{summary.camera}: {summary.frames} frames at {summary.fps:.1f}/s, {summary.dropped} dropped, "
+            f"{summary.tracks} tracks, {summary.alerts} alerts"
+        )
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set `stop` within the block; a second one ends the process at once."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        log.info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class App:
+    """All cameras of one configuration, and the publisher that they share.
+
+    Args:
+        config: the whole configuration.
+        annotate: folder for an annotated video of each camera, or None.
+        record: folder for a recording of each camera, or None.
+        progress: whether to show progress bars.
+        console: where to show them; standard error when None.
+        observers: called with every step of the camera of that name.
+        drain_s: how long to wait at the end for a broker that is slow or away.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        annotate: Path | None = None,
+        record: Path | None = None,
+        progress: bool = False,
+        console: Console | None = None,
+        observers: Mapping[str, Sequence[Observer]] | None = None,
+        drain_s: float = 5.0,
+    ) -> None:
+        self._config = config
+        self._annotate = annotate
+        self._record = record
+        self._progress = progress
+        self._console = console or Console(stderr=True)
+        self._observers = observers or {}
+        self._drain_s = drain_s
+        self._errors: list[EdgetrackError] = []
+
+    def run(self, stop: threading.Event) -> list[CameraSummary]:
+        """Run every camera in a thread of its own until `stop`, or until all sources have ended.
+
+        The broker need not be there: alerts wait on the disk. What is wrong with it is logged at once, and,
+        should alerts still wait at the end, raised.
+
+        Raises:
+            EdgetrackError: a stage cannot be opened, a file cannot be read to its end, or alerts still wait.
+        """
+        config = self._config
+        with ExitStack() as stack:
+            pipelines = []
+            publisher = AlertPublisher(config.broker, config.outbox, config.device)
+            stack.callback(lambda: publisher.close(self._drain_s))
+            bars = stack.enter_context(ProgressBars(self._console)) if self._progress else None
+            for name, camera in config.cameras.items():
+                pipelines.append(self._build(name, camera, publisher, bars, stack))
+            publisher.start()
+            for name in config.cameras:
+                publisher.set_camera_status(name, {"state": "starting"})
+            threads = [
+                threading.Thread(target=self._run_camera, args=(pipeline, stop), name=pipeline.summary.camera)
+                for pipeline in pipelines
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            for name in config.cameras:
+                publisher.set_camera_status(name, {"state": "stopped"})
+            if not publisher.drain(self._drain_s):
+                self._errors.append(self._undelivered(publisher))
+        if self._errors:
+            raise self._errors[0]
+        return [pipeline.summary for pipeline in pipelines]
+
+    def _build(
+        self,
+        name: str,
+        camera: CameraSettings,
+        publisher: AlertPublisher,
+        bars: ProgressBars | None,
+        stack: ExitStack,
+    ) -> CameraPipeline:
+        model = ModelPart(name=camera.detector.model.stem if camera.detector.model else "motion")
+
+        def on_status(status: SourceStatus) -> None:
+            publisher.set_camera_status(
+                name,
+                {
+                    "state": str(status.state),
+                    "reason": status.reason,
+                    "attempt": status.attempt,
+                    "next_try_s": status.next_try_s,
+                },
+            )
+
+        detector = open_detector(camera.detector)
+        pipeline = build_pipeline(
+            name,
+            camera,
+            publish=lambda alert: publisher.publish(alert, name, model=model),
+            on_status=on_status,
+            detector=detector,
+        )
+        stack.callback(pipeline.reader.close)
+        observers, labels = pipeline.observers, detector.labels
+        observers.extend(self._observers.get(name, ()))
+        if self._annotate is not None:
+            video = AnnotatedVideo(self._annotate / f"{name}.mp4", camera, labels, pipeline.reader.fps)
+            observers.append(stack.enter_context(video))
+        if self._record is not None:
+            recorder = Recorder(self._record / f"{name}.ndjson", name, labels)
+            observers.append(stack.enter_context(recorder))
+        if bars is not None:
+            observers.append(bars.camera(name, pipeline.reader.frame_count))
+        return pipeline
+
+    def _undelivered(self, publisher: AlertPublisher) -> BrokerError:
+        stats, outbox = publisher.stats, outbox_path(self._config.outbox, self._config.device)
+        problem = stats.broker_error or "no answer in time"
+        return BrokerError(
+            f"broker {self._config.broker.url}",
+            f"expected it to take {stats.queued} more alerts, got {problem}",
+            f"they wait in {outbox} and are sent at the next start",
+        )
+
+    def _run_camera(self, pipeline: CameraPipeline, stop: threading.Event) -> None:
+        """The body of a camera's thread: its failure stops the others, and is raised by `run`."""
+        try:
+            pipeline.run(stop)
+        except EdgetrackError as error:
+            self._errors.append(error)
+            stop.set()

@@ -1,0 +1,153 @@
+"""`edgetrack-agent bench`: what each stage costs, and the whole against a bare invoke() loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.alerts.publisher import AlertPublisher
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.app import build_pipeline
+from agent.config import CameraSettings, make_section
+from agent.detect.interpreter import Interpreter
+from agent.detect.tflite_detector import TfliteDetector
+from agent.offline import detector_settings
+from agent.pipeline import Step
+from agent.stage_times import STAGES, StageTimes
+
+_BARE_S = 3.0
+
+
+def bench_pipeline(
+    model: Path,
+    labels: Path | None,
+    source: str,
+    *,
+    device: str,
+    threads: int,
+    runtime: str,
+    max_frames: int,
+    as_json: bool,
+) -> None:
+    """Run the pipeline as `run` does, with a zone and a tripwire, and print what it took.
+
+    `publish` is the commit to the outbox; sending happens in a thread of its own and waits for no frame.
+
+    Raises:
+        EdgetrackError: the model or the source.
+    """
+    detector = TfliteDetector(
+        detector_settings(model, labels, device=device, threads=threads, runtime=runtime)
+    )
+    camera = make_section(
+        CameraSettings,
+        {
+            "source": source,
+            "detector": {"model": model, "labels_file": labels},
+            "zones": {"middle": {"points": [[0.25, 0.25], [0.75, 0.25], [0.75, 0.95], [0.25, 0.95]]}},
+            "tripwires": {"line": {"points": [[0.0, 0.6], [1.0, 0.6]]}},
+            "rules": [
+                {"kind": "zone", "zone": "middle", "when": ["enter", "leave"]},
+                {"kind": "tripwire", "tripwire": "line"},
+            ],
+        },
+    )
+    stop, times, stamps = threading.Event(), StageTimes(capacity=max_frames), []
+    start_s = 0.0
+
+    def on_step(_: Step) -> None:
+        nonlocal start_s
+        stamps.append(time.perf_counter())
+        if len(stamps) == 1:
+            start_s = _process_age_s()
+        if len(stamps) >= max_frames:
+            stop.set()
+
+    with tempfile.TemporaryDirectory() as folder:
+        publisher = AlertPublisher(
+            BrokerSettings(), OutboxSettings(path=Path(folder) / "outbox.sqlite"), "bench"
+        )
+        try:
+            pipeline = build_pipeline(
+                "bench",
+                camera,
+                publish=lambda alert: publisher.publish(alert, "bench"),
+                detector=detector,
+                times=times,
+            )
+            pipeline.observers.append(on_step)
+            summary = pipeline.run(stop)
+        finally:
+            publisher.close(timeout_s=0.0)
+    bare_fps = _bare_invoke_fps(detector.interpreter)
+    fps = (len(stamps) - 1) / (stamps[-1] - stamps[0]) if len(stamps) > 1 else 0.0
+    report = {
+        "model": model.name,
+        "runtime": detector.interpreter.runtime,
+        "device": device,
+        "threads": threads,
+        "source": source,
+        "frames": summary.frames,
+        "alerts": summary.alerts,
+        "fps": round(fps, 2),
+        "bare_invoke_fps": round(bare_fps, 2),
+        "ratio": round(fps / bare_fps, 3),
+        "peak_rss_mb": round(_peak_rss_mb(), 1),
+        "start_s": round(start_s, 3),
+        "stages_ms": times.summary_ms(),
+    }
+    if as_json:
+        print(json.dumps(report))
+    else:
+        _print_table(report)
+
+
+def _bare_invoke_fps(interpreter: Interpreter) -> float:
+    """Invocations per second of nothing but `invoke()`."""
+    for _ in range(3):
+        interpreter.invoke()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < _BARE_S or count < 10:
+        interpreter.invoke()
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def _process_age_s() -> float:
+    """Seconds since this process was started, the interpreter's own start included."""
+    fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
+
+
+def _peak_rss_mb() -> float:
+    """Largest resident set of this process so far, in MB (10^6)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("/proc/self/status: expected a line VmHWM, got none")
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    table = Table("stage", "median ms", "p95 ms", title=f"{report['model']} on {report['source']}")
+    for stage in STAGES:
+        if stage in report["stages_ms"]:
+            figures = report["stages_ms"][stage]
+            table.add_row(stage, f"{figures['median']:.2f}", f"{figures['p95']:.2f}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{report['fps']} frames/s, {report['ratio']:.2f} of the {report['bare_invoke_fps']} of a bare "
+        "invoke() loop; "
+        f"first frame after {report['start_s']} s; peak memory {report['peak_rss_mb']} MB "
+        f"({report['runtime']}, {report['device']}, {report['threads']} threads, {report['frames']} frames)",
+        highlight=False,
+    )

@@ -1,0 +1,1 @@
+"""The main job on a bundled clip: what `make demo` runs."""

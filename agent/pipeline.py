@@ -1,0 +1,148 @@
+"""One camera from picture to alert: reader → detector → tracker → rules → publish.
+
+Together with `agent.app`, `agent.bench` and `agent.demo` this is where the stages meet; they never import
+each other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.capture.reader import FrameReader
+from agent.detect.detector import Detector, Prepared
+from agent.records import Alert, Detections, Frame, Tracks, TrackState
+from agent.rules.engine import RuleEngine
+from agent.rules.masks import DetectionMasks
+from agent.stage_times import StageTimes
+from agent.track import Tracker
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What one frame brought; handed to observers (annotation, recording, progress)."""
+
+    frame: Frame
+    detections: Detections
+    tracks: Tracks
+    alerts: tuple[Alert, ...]
+
+
+Observer = Callable[[Step], None]
+
+
+@dataclass(slots=True)
+class CameraSummary:
+    """What a camera did, for the summary at the end and for `health`."""
+
+    camera: str
+    frames: int = 0
+    dropped: int = 0
+    detections: int = 0
+    tracks: int = 0
+    alerts: int = 0
+    busy_s: float = 0.0
+    """Wall-clock seconds between the first frame and the last."""
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of wall-clock time."""
+        return self.frames / self.busy_s if self.busy_s > 0 else 0.0
+
+
+class CameraPipeline:
+    """Runs one camera in the thread that calls `run`.
+
+    The reader's own thread captures and letterboxes the next frame meanwhile, so that a frame costs hardly
+    more than the model's invoke().
+
+    Args:
+        camera: name in the configuration.
+        reader: hands over (frame, prepared) pairs; `prepare` of `detector` runs in its thread.
+        detector, masks, tracker, rules: the stages; their state belongs to this pipeline.
+        publish: takes each alert; returns when it is safe on disk.
+        times: receives the duration of each stage.
+
+    `observers` are called with every step, after its alerts are safe.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        *,
+        reader: FrameReader[Prepared],
+        detector: Detector,
+        masks: DetectionMasks,
+        tracker: Tracker,
+        rules: RuleEngine,
+        publish: Callable[[Alert], object],
+        times: StageTimes,
+    ) -> None:
+        self.summary = CameraSummary(camera)
+        self.observers: list[Observer] = []
+        self.times = times
+        self.reader = reader
+        self._detector = detector
+        self._masks = masks
+        self._tracker = tracker
+        self._rules = rules
+        self._publish = publish
+        self._counted: set[int] = set()
+        """Living tracks that `summary.tracks` has counted."""
+
+    def run(self, stop: threading.Event) -> CameraSummary:
+        """Work until the source ends or `stop` is set; incidents that are open then are ended.
+
+        Raises:
+            SourceError: a file or folder cannot be read, or breaks in the middle. Live cameras are reopened
+                instead.
+        """
+        summary, last_time_s, last_wall_s = self.summary, 0.0, 0.0
+        started: float | None = None
+        try:
+            while not stop.is_set():
+                item = self.reader.get(timeout_s=0.5)
+                if item is None:
+                    if self.reader.ended:
+                        break
+                    continue
+                if started is None:
+                    started = time.perf_counter()
+                frame, prepared = item
+                self._step(frame, prepared)
+                last_time_s, last_wall_s = frame.time_s, frame.wall_s
+                summary.busy_s = time.perf_counter() - started
+                summary.dropped = self.reader.dropped
+        finally:
+            self.reader.close()
+            if summary.frames:
+                for alert in self._rules.close(last_time_s, last_wall_s):
+                    summary.alerts += 1
+                    self._publish(alert)
+        return summary
+
+    def _step(self, frame: Frame, prepared: Prepared) -> None:
+        times, summary = self.times, self.summary
+        with times.measure("invoke"):
+            self._detector.invoke(prepared)
+        with times.measure("decode"):
+            detections = self._masks.apply(self._detector.decode(prepared), frame.size)
+        with times.measure("track"):
+            tracks = self._tracker.update(detections, frame.time_s, frame.size)
+        with times.measure("rules"):
+            alerts = tuple(self._rules.update(tracks, frame.time_s, frame.wall_s, frame.size))
+        with times.measure("publish"):
+            for alert in alerts:
+                self._publish(alert)
+        summary.frames += 1
+        summary.detections += len(detections)
+        summary.alerts += len(alerts)
+        confirmed = set(tracks.ids[tracks.states == TrackState.CONFIRMED].tolist())
+        summary.tracks += len(confirmed - self._counted)
+        self._counted = (self._counted | confirmed) & set(tracks.ids.tolist())
+        if self.observers:
+            step = Step(frame, detections, tracks, alerts)
+            for observer in self.observers:
+                observer(step)
