@@ -18,7 +18,7 @@ from agent.vision.annotate import Annotator
 
 
 class AnnotatedVideo:
-    """Writes every frame with boxes, trails, zones and tripwires to a video, and the last alert's as a picture.
+    """Writes every frame with what was seen on it to a video, and that of the last alert as a picture.
 
     Args:
         path: of the video (.mp4); the picture lies beside it as .png.

@@ -1,4 +1,4 @@
-"""`edgetrack-agent detect` and `track`: the two stages on files, in MOTChallenge format, for benchmarks and trials."""
+"""`edgetrack-agent detect` and `track`: the two stages on files, in MOTChallenge format."""
 
 from __future__ import annotations
 

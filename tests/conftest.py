@@ -18,7 +18,7 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real videos, ground truth and models, which lie beside a developer's checkout and are not ours to ship."""
+    """Real videos, ground truth and models; they lie beside a checkout and are not ours to ship."""
     if not SHARED_DATA.is_dir():
         pytest.skip("needs ../shared/data, which is not beside this checkout")
     return SHARED_DATA
@@ -71,7 +71,9 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     port = free_port()
     config = tmp_path / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
-    process = subprocess.Popen([binary, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [binary, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
     def listens() -> bool:
         with socket.socket() as probe:

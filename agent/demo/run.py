@@ -49,7 +49,7 @@ def run_demo(broker_url: str | None, output: Path, seconds: float | None) -> int
         config = load_config(_HERE / "demo.yaml").model_copy(
             update={"device": device, "broker": broker, "outbox": OutboxSettings(path=outbox)}
         )
-        console.print(f"broker {url}, alerts on {broker.topic_root}/{device}/{CAMERA}/alerts")
+        console.print(f"broker {url}, alerts on {broker.topic_root}/{device}/{CAMERA}/alerts", soft_wrap=True)
         client = stack.enter_context(AlertClient(broker, device=device))
         receiver = stack.enter_context(_Receiver(client, console))
         stop = threading.Event()
@@ -73,14 +73,14 @@ def run_demo(broker_url: str | None, output: Path, seconds: float | None) -> int
 def _conclude(console: Console, summary: CameraSummary, arrived: int, output: Path) -> int:
     console.print(
         f"\n{summary.frames} frames at {summary.fps:.0f} frames/s, {summary.tracks} tracks, "
-        f"{summary.alerts} alerts published, {arrived} came back from the broker"
+        f"{summary.alerts} alerts published, {arrived} came back from the broker",
+        soft_wrap=True,
     )
-    console.print(f"annotated: {output / CAMERA}.mp4, last alert: {output / CAMERA}.png")
+    console.print(f"annotated: {output / CAMERA}.mp4, last alert: {output / CAMERA}.png", soft_wrap=True)
     if arrived and arrived == summary.alerts:
         return 0
-    console.print(
-        "expected every alert back from the broker" if summary.alerts else "expected alerts, got none"
-    )
+    problem = "every alert back" if summary.alerts else "alerts"
+    console.print(f"demo: expected {problem}, got {arrived} of {summary.alerts}")
     return 1
 
 
@@ -96,7 +96,7 @@ class _Receiver:
 
     def _receive(self) -> None:
         for alert in self._client.alerts():
-            self._console.print(alert_line(alert))
+            self._console.print(alert_line(alert), soft_wrap=True)
             with self._changed:
                 self._alerts.append(alert)
                 self._changed.notify_all()

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from agent.track.assignment import linear_sum_assignment
 from agent.track.kalman import Float64Array
 
 Rows: TypeAlias = NDArray[np.intp]

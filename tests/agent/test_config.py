@@ -61,7 +61,7 @@ def test_good_file_loads_and_paths_start_at_its_folder(tmp_path: Path) -> None:
         (
             "points: [[0.1, 0.5], [0.6, 0.5], [0.6, 1.0]]",
             "points: [[0.1, 0.5], [0.6, 0.5]]",
-            "edgetrack.yaml:10 cameras.front.zones.drive.points: expected 3 or more [x, y] pairs in 0..1, got 2",
+            "edgetrack.yaml:10 cameras.front.zones.drive.points: expected 3 or more [x, y] pairs",
         ),
         (
             "points: [[0.1, 0.5], [0.6, 0.5], [0.6, 1.0]]",
@@ -154,7 +154,7 @@ def test_camera_wins_over_defaults_key_by_key(tmp_path: Path) -> None:
 def test_file_that_is_no_plain_yaml_mapping_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "edgetrack.yaml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="edgetrack.yaml") as caught:
+    with pytest.raises(ConfigError, match=r"edgetrack\.yaml") as caught:
         load_config(path)
     assert expected in str(caught.value)
 
