@@ -64,7 +64,8 @@ def find_output(wanted: OutputSpec, outputs: Sequence[TensorInfo]) -> int:
     where = f"output {wanted.role}"
     if wanted.name is not None:
         found = [index for index, output in enumerate(outputs) if output.name == wanted.name]
-        if len(found) != 1:
+        # One tensor may be listed as several outputs.
+        if not found or any(outputs[index] != outputs[found[0]] for index in found):
             problem = f"expected one output named {wanted.name!r}, the file holds {describe(outputs)}"
             raise ModelError(where, problem, "correct `outputs` in the ModelSpec")
         return found[0]

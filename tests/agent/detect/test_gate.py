@@ -1,0 +1,54 @@
+"""A model that motion wakes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.detect.detector import open_detector
+from agent.detect.gate import GatedDetector
+from agent.detect.settings import DetectorSettings, GateSettings
+from agent.detect.tflite_detector import TfliteDetector
+from agent.errors import ConfigError
+from agent.records import Frame
+
+
+@pytest.fixture
+def gated(small_models):
+    settings = DetectorSettings(
+        model=small_models / "bright.tflite", threads=1, gate=GateSettings(hold_s=1.0, refresh_s=4.0)
+    )
+    detector = open_detector(settings)
+    assert isinstance(detector, GatedDetector)
+    return detector
+
+
+def street(n: int, fps: float = 10.0) -> Frame:
+    """A lamp that is always lit, and one that wanders from second 3 to second 4."""
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[0:32, 0:32] = 255
+    if 30 <= n < 40:
+        left = 64 + 8 * (n - 30)
+        image[128:160, left : left + 32] = 255
+    return Frame(image, n / fps, 0.0, n)
+
+
+def test_the_model_looks_while_something_moves_and_now_and_then_else(gated, monkeypatch):
+    looked = []
+    invoke = TfliteDetector.invoke
+    monkeypatch.setattr(
+        TfliteDetector, "invoke", lambda self, p: (looked.append(p.time_s), invoke(self, p))[1]
+    )
+    counts = [len(gated.detect(street(n))) for n in range(90)]
+    assert looked[0] == 0.0
+    assert all(time_s in looked for time_s in np.arange(30, 45) / 10)  # moving, and held for a second
+    still = [time_s for time_s in looked if time_s < 2.9 or time_s > 5.5]
+    assert len(still) == 2  # the first frame, and one four seconds after the last look
+    assert min(counts) == 1  # the lamp that stands still is never forgotten
+    assert max(counts[30:40]) == 2
+    assert counts[-1] == 1
+
+
+def test_a_recurrent_model_is_not_gated(small_models):
+    with pytest.raises(ConfigError, match=r"detector\.gate: expected a model without states"):
+        open_detector(DetectorSettings(model=small_models / "slow.tflite", gate=GateSettings()))
