@@ -1,0 +1,105 @@
+"""A broker that can be killed, and alerts to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.alerts.outbox import Outbox
+from agent.alerts.publisher import AlertPublisher
+from agent.alerts.schema import new_id
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.records import Alert, Phase, TrackSnapshot
+from tests.faults.broker import BINARY, Broker
+
+
+@pytest.fixture
+def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Starts brokers and ends them after the test."""
+    if BINARY is None:
+        pytest.skip("needs mosquitto (apt-get install mosquitto)")
+    brokers: list[Broker] = []
+
+    def make(**options: object) -> Broker:
+        folder = tmp_path / f"broker{len(brokers)}"
+        folder.mkdir()
+        brokers.append(Broker(folder, **options).start())  # type: ignore[arg-type]
+        return brokers[-1]
+
+    yield make
+    for broker in brokers:
+        broker.kill()
+
+
+@pytest.fixture
+def broker(make_broker: Callable[..., Broker]) -> Broker:
+    """A broker that lets everyone in."""
+    return make_broker()
+
+
+@pytest.fixture
+def make_publisher(tmp_path: Path) -> Iterator[Callable[..., AlertPublisher]]:
+    """Makes started publishers and closes them after the test."""
+    publishers: list[AlertPublisher] = []
+
+    def make(url: str, device: str = "porch", **broker: object) -> AlertPublisher:
+        settings = BrokerSettings.model_validate({"url": url, "reconnect_max_s": 0.5, **broker})
+        publisher = AlertPublisher(settings, OutboxSettings(path=tmp_path / f"{device}.sqlite"), device)
+        publishers.append(publisher)
+        publisher.start()
+        return publisher
+
+    yield make
+    for publisher in publishers:
+        publisher.close(1.0)
+
+
+@pytest.fixture
+def outbox_path(tmp_path: Path) -> Path:
+    """Where a test's outbox lies."""
+    return tmp_path / "outbox.sqlite"
+
+
+@pytest.fixture
+def make_outbox(outbox_path: Path) -> Iterator[Callable[..., Outbox]]:
+    """Opens outboxes on one path and closes them after the test."""
+    opened: list[Outbox] = []
+
+    def make(clocks: dict[str, object] | None = None, path: Path = outbox_path, **settings: object) -> Outbox:
+        opened.append(Outbox(path, OutboxSettings.model_validate(settings), **(clocks or {})))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for outbox in opened:
+        outbox.close()
+
+
+def make_alert(rule: str = "gate", phase: Phase = Phase.INSTANT, **changes: object) -> Alert:
+    """A person that enters a zone."""
+    track = TrackSnapshot(
+        id=7,
+        label="person",
+        score=0.83,
+        box=(100.0, 50.0, 200.0, 350.0),
+        first_seen_s=10.0,
+        last_seen_s=14.5,
+        velocity=(12.0, -3.0),
+        path=((110.0, 300.0), (150.0, 350.0)),
+    )
+    values: dict[str, object] = {
+        "rule": rule,
+        "kind": "enter",
+        "phase": phase,
+        "incident": new_id(),
+        "time_s": 14.5,
+        "wall_s": 1_790_000_000.25,
+        "frame_size": (640, 480),
+        "started_s": 12.0,
+        "track": track,
+        "zone": "drive",
+        "evidence": {"anchor": "bottom"},
+        **changes,
+    }
+    return Alert(**values)  # type: ignore[arg-type]

@@ -1,0 +1,84 @@
+"""A real mosquitto that can be killed and started again on the same port."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+BINARY = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin")
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Broker:
+    """mosquitto in a folder of its own.
+
+    Args:
+        folder: for its configuration, log and persistence.
+        persistent: write every change to disk within a second, keep sessions.
+        listener: further lines for the configuration; `allow_anonymous true` unless given.
+    """
+
+    def __init__(self, folder: Path, *, persistent: bool = False, listener: str = "allow_anonymous true") -> None:
+        if BINARY is None:
+            raise FileNotFoundError("mosquitto (apt-get install mosquitto)")
+        self.port = free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._config = folder / "mosquitto.conf"
+        self._log = folder / "mosquitto.log"
+        lines = [f"listener {self.port} 127.0.0.1", listener, "user root", "max_queued_messages 0", "log_type all"]
+        if persistent:
+            lines += [
+                "persistence true",
+                f"persistence_location {folder}/",
+                "autosave_on_changes true",
+                "autosave_interval 1",
+            ]
+        self._config.write_text("\n".join(lines) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def start(self) -> Self:
+        """Start, and wait until it listens."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(BINARY), "-c", str(self._config), "-v"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        deadline = time.monotonic() + 10.0
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"mosquitto does not listen:\n{self.log[-2000:]}")
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
