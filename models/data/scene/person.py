@@ -16,7 +16,7 @@ from agent.records import FloatArray
 from models.data.scene.camera import Camera
 from models.data.scene.light import Light
 from models.data.scene.motion import Action, Pose
-from models.data.scene.shapes import Piece, balls, limb, shadow_on_ground
+from models.data.scene.shapes import Limb, Piece, hulls_of_balls, limbs, shadow_on_ground
 
 _THIGH, _SHANK, _FOOT, _TRUNK, _NECK, _HEAD = 0.245, 0.246, 0.11, 0.288, 0.052, 0.065
 _UPPER_ARM, _FOREARM, _SHOULDER, _HIP = 0.186, 0.19, 0.105, 0.052
@@ -63,11 +63,11 @@ class Person:
         size = self.height_m * self.girth
         sleeve = self.top if self.long_sleeves else self.skin
         leg = self.bottom if self.long_legs else self.skin
-        parts: list[list[Piece]] = []
+        parts: list[Limb] = []
 
         def add(names: str, radii: tuple[float, ...], colour: FloatArray) -> None:
             ends = np.stack([joints[name] for name in names.split()])
-            parts.append(limb(camera, light, ends, np.array(radii, np.float32) * size, colour, glow))
+            parts.append(Limb(ends, np.array(radii, np.float32) * size, colour))
 
         for side in "lr":
             add(f"{side}hip {side}knee", (0.052, 0.036), self.bottom)
@@ -86,23 +86,21 @@ class Person:
         add("crown crown", (0.054, 0.054), self.hair if self.cap is None else self.cap)
         if self.bag is not None:
             add("bagtop bagend", (0.062, 0.066), self.bag)
-        parts.sort(key=lambda part: -part[0].depth_m)
-        return [piece for part in parts for piece in part]
+        return limbs(camera, light, parts, glow)
 
     def shadow(self, camera: Camera, light: Light, pose: Pose) -> list[FloatArray]:
         """Outlines of the shadow on the ground, px."""
         joints = self.joints(pose)
         size = self.height_m * self.girth
-        outlines = []
+        groups = []
         for names, radius in (
             ("lhip lknee", 0.045), ("lknee lankle", 0.03), ("rhip rknee", 0.045), ("rknee rankle", 0.03),
             ("lshoulder rshoulder lhip rhip", 0.05), ("neck head", 0.055), ("lshoulder lelbow", 0.03),
             ("rshoulder relbow", 0.03), ("lelbow lhand", 0.02), ("relbow rhand", 0.02),
         ):  # fmt: skip
             ends = shadow_on_ground(np.stack([joints[name] for name in names.split()]), light)
-            outline, _ = balls(camera, ends, np.full(len(ends), radius * size, np.float32))
-            outlines.append(outline)
-        return outlines
+            groups.append((ends, np.full(len(ends), radius * size, np.float32)))
+        return [outline for outline, _ in hulls_of_balls(camera, groups)]
 
     def joints(self, pose: Pose) -> dict[str, FloatArray]:
         """Joint positions in the world, (3,) metres each."""

@@ -10,7 +10,7 @@ import numpy as np
 from agent.records import FloatArray
 from models.data.scene.camera import Camera
 from models.data.scene.light import Light
-from models.data.scene.shapes import Piece, hull, limb, prism, shadow_on_ground
+from models.data.scene.shapes import Limb, Piece, hull, limbs, prism, shadow_on_ground
 
 PropKind = Literal["tree", "bush", "lamp", "bin", "bollard", "box", "planter", "table", "pillar"]
 
@@ -104,7 +104,8 @@ class Prop:
     def _trunk(self, camera: Camera, light: Light, glow: FloatArray) -> list[Piece]:
         ends = np.array([[self.x, 0.05, self.z], [self.x, self.size_m * 0.6, self.z]], np.float32)
         bark = np.array([48, 62, 78], np.float32)
-        return limb(camera, light, ends, np.array([0.15, 0.09], np.float32) * self.size_m / 5, bark, glow)
+        thick = np.array([0.15, 0.09], np.float32) * self.size_m / 5
+        return limbs(camera, light, [Limb(ends, thick, bark)], glow)
 
     def _blobs(self, rng: np.random.Generator, middle: float, spread: float, count: int) -> FloatArray:
         """(count, 3) places of leaves in a ball."""
@@ -144,14 +145,16 @@ class Prop:
         arm = np.array([[self.x, top, self.z], [self.x, top + 0.15, self.z - 0.9]], np.float32)
         head = np.array([[self.x, top + 0.15, self.z - 0.8], [self.x, top + 0.15, self.z - 1.3]], np.float32)
         thin = np.array([0.07, 0.045], np.float32)
-        pieces = limb(camera, light, pole, thin, self.colour, glow) + limb(camera, light, arm, thin * 0.6, self.colour, glow)
-        pieces += limb(camera, light, head, np.array([0.08, 0.08], np.float32), self.colour, glow)
+        parts = [Limb(pole, thin, self.colour), Limb(arm, thin * 0.6, self.colour)]
+        pieces = limbs(camera, light, [*parts, Limb(head, np.full(2, 0.08, np.float32), self.colour)], glow)
         if light.is_night and not light.infrared:
             shine = np.array(light.lamp_colour, np.float32) / max(light.lamp_colour) * 255
-            pieces.append(Piece(hull(camera.project(head + np.array([0, -0.1, 0], np.float32))[0].repeat(2, 0) + np.array([[-2, -1], [-2, 1], [2, -1], [2, 1]], np.float32)), shine, 0.0))
+            pixels = camera.project(head - np.array([0.0, 0.1, 0.0], np.float32))[0]
+            pieces.append(Piece(hull(pixels.repeat(4, axis=0) + np.tile(_LENS_PX, (2, 1))), shine, 0.0))
         return pieces
 
 
+_LENS_PX = np.array([[-2, -1], [-2, 1], [2, -1], [2, 1]], np.float32)
 _ANGLES = np.linspace(0, 2 * np.pi, 8, endpoint=False)
 _BALL = np.stack([np.cos(_ANGLES), np.sin(_ANGLES), 0.6 * np.cos(_ANGLES + 0.8)], axis=1).astype(np.float32)
 

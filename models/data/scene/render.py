@@ -263,6 +263,6 @@ def _lay(
     inner = (slice(top - sprite.top, bottom - sprite.top), slice(left - sprite.left, right - sprite.left))
     cut = (slice(top, bottom), slice(left, right))
     alpha = sprite.alpha[inner]
-    part = alpha[..., None].astype(np.uint16)
-    image[cut] = ((sprite.colour[inner] * part + image[cut] * (255 - part) + 127) // 255).astype(np.uint8)
+    under = image[cut] * (255 - alpha[..., None].astype(np.uint16))
+    image[cut] = sprite.colour[inner] + ((under + 127) // 255).astype(np.uint8)
     owner[cut][alpha > 127] = number

@@ -38,40 +38,65 @@ def hull(points: FloatArray) -> FloatArray:
     return cv2.convexHull(points.astype(np.float32))[:, 0]
 
 
-def balls(camera: Camera, centres: FloatArray, radii: FloatArray) -> tuple[FloatArray, float]:
-    """Outline of the convex hull of balls: a limb is two, a torso four.
+@dataclass(frozen=True, slots=True)
+class Limb:
+    """A rounded part of a body: the convex hull of balls; a leg is two, a torso four.
 
     Args:
         centres: (N, 3) in metres.
         radii: (N,) in metres.
-
-    Returns:
-        (M, 2) outline in px and the mean depth in metres.
+        colour: (3,) BGR 0..255 of the material.
     """
-    pixels, depth = camera.project(centres)
-    reach = radii * camera.focal_px / depth
-    rim = pixels[:, None] + reach[:, None, None] * _CIRCLE
-    return hull(rim.reshape(-1, 2)), float(depth.mean())
+
+    centres: FloatArray
+    radii: FloatArray
+    colour: FloatArray
 
 
-def limb(
-    camera: Camera, light: Light, ends: FloatArray, radii: FloatArray, colour: FloatArray, glow: FloatArray
-) -> list[Piece]:
-    """A rounded limb with a lit side.
+def hulls_of_balls(
+    camera: Camera, groups: list[tuple[FloatArray, FloatArray]]
+) -> list[tuple[FloatArray, float]]:
+    """Outlines of many groups of balls; all of them are projected at once.
 
     Args:
-        ends: (N, 3) centres of the balls that it spans, in metres.
-        radii: (N,) in metres.
-        colour: (3,) BGR 0..255 of the material.
+        groups: (N, 3) centres and (N,) radii in metres each.
+
+    Returns:
+        (M, 2) outline in px and mean depth in metres of each group.
+    """
+    pixels, depth = camera.project(np.concatenate([centres for centres, _ in groups]))
+    reach = np.concatenate([radii for _, radii in groups]) * camera.focal_px / depth
+    rims = pixels[:, None] + reach[:, None, None] * _CIRCLE  # (balls, 12, 2)
+    outlines, start = [], 0
+    for centres, _ in groups:
+        stop = start + len(centres)
+        outlines.append((hull(rims[start:stop].reshape(-1, 2)), float(depth[start:stop].sum()) / (stop - start)))
+        start = stop
+    return outlines
+
+
+def limbs(camera: Camera, light: Light, parts: list[Limb], glow: FloatArray) -> list[Piece]:
+    """Rounded limbs, each with a lit side, farthest first.
+
+    Args:
+        parts: at least one.
         glow: (3,) BGR factor of lamps at this place.
     """
-    outline, depth = balls(camera, ends, radii)
     away = np.array(light.ambient, np.float32) + glow
     lit = away + 0.9 * np.array(light.direct, np.float32)
     dim = away + 0.35 * np.array(light.direct, np.float32)
-    shift = np.array(light.to_sun, np.float32) * float(radii.mean()) * 0.45
-    bright, _ = balls(camera, ends + shift, radii * 0.62)
-    return [Piece(outline, colour * dim, depth), Piece(bright, colour * lit, depth - 1e-4)]
+    to_sun = np.array(light.to_sun, np.float32)
+    whole = [(part.centres, part.radii) for part in parts]
+    bright = [(part.centres + to_sun * (0.45 * part.radii[:, None]), part.radii * 0.62) for part in parts]
+    outlines = hulls_of_balls(camera, whole + bright)
+    order = sorted(range(len(parts)), key=lambda index: -outlines[index][1])
+    pieces = []
+    for index in order:
+        depth = outlines[index][1]
+        colour = parts[index].colour
+        pieces.append(Piece(outlines[index][0], colour * dim, depth))
+        pieces.append(Piece(outlines[len(parts) + index][0], colour * lit, depth))
+    return pieces
 
 
 def prism(
@@ -127,7 +152,7 @@ class Sprite:
 
     Args:
         left, top: its place in the picture, px; may be outside of it.
-        colour: (h, w, 3) uint8 BGR, meaningful where alpha is not 0.
+        colour: (h, w, 3) uint8 BGR, multiplied by alpha / 255.
         alpha: (h, w) uint8.
         depth_m: of its foot; nearer sprites cover farther ones.
     """
@@ -158,23 +183,10 @@ def paint(pieces: list[Piece], depth_m: float, limit_px: int) -> Sprite | None:
     if width > limit_px or height > limit_px:
         return None
     # Twice the size, then halved: soft edges for colour and alpha alike.
-    canvas = np.zeros((height * 2, width * 2, 3), np.uint8)
-    mask = np.zeros((height * 2, width * 2), np.uint8)
-    for index, piece in enumerate(pieces):
+    canvas = np.zeros((height * 2, width * 2, 4), np.uint8)
+    for piece in pieces:
         outline = np.round(((piece.outline - low) * 2 - 0.5) * _UNIT).astype(np.int32)
-        colour = tuple(float(value) for value in np.clip(piece.colour, 0, 255))
-        if index == 0:
-            canvas[:] = colour
-        cv2.fillConvexPoly(canvas, outline, colour, cv2.LINE_8, _SHIFT)
-        cv2.fillConvexPoly(mask, outline, 255, cv2.LINE_8, _SHIFT)
-    # The colour around the figure is its own colour spread outwards, so that soft edges do not darken.
-    spread = cv2.dilate(canvas * (mask[..., None] > 0), np.ones((3, 3), np.uint8))
-    canvas = np.where(mask[..., None] > 0, canvas, spread)
-    size = (width, height)
-    return Sprite(
-        left=int(low[0]),
-        top=int(low[1]),
-        colour=cv2.resize(canvas, size, interpolation=cv2.INTER_AREA),
-        alpha=cv2.resize(mask, size, interpolation=cv2.INTER_AREA),
-        depth_m=depth_m,
-    )
+        blue, green, red = (min(max(float(value), 0.0), 255.0) for value in piece.colour)
+        cv2.fillConvexPoly(canvas, outline, (blue, green, red, 255.0), cv2.LINE_8, _SHIFT)
+    painted = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    return Sprite(int(low[0]), int(low[1]), painted[..., :3], painted[..., 3], depth_m)

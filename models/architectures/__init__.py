@@ -1,0 +1,1 @@
+"""Networks, one file each, read like a paper's appendix. Keras is imported when one is built."""

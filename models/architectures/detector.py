@@ -1,0 +1,149 @@
+"""A one-stage, anchor-free detector of depthwise convolutions.
+
+    picture ─ stem ─ stage 4 ─ stage 8 ─ stage 16 ─ stage 32      backbone: depthwise separable, ReLU6
+                                  │          │          │
+                                  P8 ◄────── P16 ◄───── P32       neck: 1×1, nearest upsampling, addition
+                                  │          │          │
+                               scores, boxes at each stride       heads: two towers a stride
+
+Every operator maps to the Edge TPU: CONV_2D, DEPTHWISE_CONV_2D, ADD, RESIZE_NEAREST_NEIGHBOR, LOGISTIC.
+
+Outputs, per stride s of 8, 16, 32, as the agent's decoder "anchor-free" reads them:
+    scores_s  (B, H/s, W/s, C)  sigmoid of each class
+    boxes_s   (B, H/s, W/s, 4)  distances of the cell's centre to the left, top, right and bottom side, in strides
+
+Sources: Howard et al., MobileNets, 2017 (depthwise separable convolution, ReLU6); Lin et al., Feature Pyramid
+Networks, CVPR 2017; Tian et al., FCOS, ICCV 2019 (anchor-free boxes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agent.errors import ConfigError
+from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec
+
+STRIDES = (8, 16, 32)
+PIXEL_MEAN, PIXEL_STD = 127.5, 127.5
+"""A pixel p enters as (p - mean) / std, in -1..1."""
+
+_FIRST_SCORE_BIAS = -4.6
+"""Scores start at 0.01, so that the many empty cells do not drown the first steps (Lin et al., Focal Loss,
+ICCV 2017, 4.1)."""
+_FIRST_DISTANCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorShape:
+    """How large a detector is.
+
+    Args:
+        labels: class names.
+        width, height: of the input in px, multiples of 32.
+        stem: channels after the first convolution (stride 2).
+        stages: channels at strides 4, 8, 16 and 32.
+        depths: depthwise separable blocks in each of these stages.
+        neck: channels of the pyramid and the heads.
+    """
+
+    labels: tuple[str, ...]
+    width: int = 320
+    height: int = 192
+    stem: int = 16
+    stages: tuple[int, int, int, int] = (32, 72, 144, 208)
+    depths: tuple[int, int, int, int] = (1, 3, 4, 2)
+    neck: int = 72
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ConfigError("detector labels", "expected one class name or more, got none")
+        for name, side in (("width", self.width), ("height", self.height)):
+            if side < 64 or side % 32:
+                raise ConfigError(f"detector {name}", f"expected a multiple of 32 from 64 px on, got {side}")
+
+
+def build_detector(shape: DetectorShape) -> Any:
+    """The Keras model, weights at random.
+
+    Returns:
+        A model from (B, H, W, 3) float32 in -1..1 to the six tensors above, in the order scores_8, boxes_8,
+        scores_16, boxes_16, scores_32, boxes_32.
+    """
+    import keras
+
+    layers = keras.layers
+
+    def conv(x: Any, channels: int, size: int, stride: int, name: str) -> Any:
+        x = layers.Conv2D(channels, size, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+        x = layers.BatchNormalization(momentum=0.97, epsilon=1e-3, name=f"{name}_bn")(x)
+        return layers.ReLU(6.0, name=f"{name}_relu")(x)
+
+    def separable(x: Any, channels: int, stride: int, name: str) -> Any:
+        """3×3 depthwise, 1×1 pointwise, each with batch norm and ReLU6; a shortcut where shapes allow."""
+        skip = x
+        x = layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False, name=f"{name}_dw")(x)
+        x = layers.BatchNormalization(momentum=0.97, epsilon=1e-3, name=f"{name}_dw_bn")(x)
+        x = layers.ReLU(6.0, name=f"{name}_dw_relu")(x)
+        x = conv(x, channels, 1, 1, name)
+        if stride == 1 and skip.shape[-1] == channels:
+            x = layers.Add(name=f"{name}_add")([skip, x])
+        return x
+
+    picture = keras.Input((shape.height, shape.width, 3), name="image")  # (B, H, W, 3)
+    x = conv(picture, shape.stem, 3, 2, "stem")  # (B, H/2, W/2, 16)
+    features = []
+    for stage, (channels, depth) in enumerate(zip(shape.stages, shape.depths, strict=True)):
+        for block in range(depth):
+            x = separable(x, channels, 2 if block == 0 else 1, f"stage{4 << stage}_{block}")
+        features.append(x)  # (B, H/4 … H/32, …, 32 … 192)
+
+    lateral = {
+        stride: conv(feature, shape.neck, 1, 1, f"lateral{stride}")
+        for stride, feature in zip(STRIDES, features[1:], strict=True)
+    }
+    pyramid = {32: lateral[32]}  # (B, H/32, W/32, 64)
+    for stride in (16, 8):
+        # Keras' UpSampling2D becomes TILE and SHAPE, which an Edge TPU does not run; this one resize operator.
+        size = (shape.height // stride, shape.width // stride)
+        above = layers.Resizing(*size, interpolation="nearest", name=f"up{stride}")(pyramid[stride * 2])
+        merged = layers.Add(name=f"merge{stride}")([lateral[stride], above])
+        pyramid[stride] = separable(merged, shape.neck, 1, f"smooth{stride}")  # (B, H/s, W/s, 64)
+
+    outputs: dict[str, Any] = {}
+    for stride in STRIDES:
+        seen = separable(pyramid[stride], shape.neck, 1, f"class{stride}")
+        placed = separable(pyramid[stride], shape.neck, 1, f"place{stride}")
+        scores = layers.Conv2D(
+            len(shape.labels), 1, bias_initializer=keras.initializers.Constant(_FIRST_SCORE_BIAS), name=f"logits_{stride}"
+        )(seen)
+        outputs[f"scores_{stride}"] = layers.Activation("sigmoid", name=f"scores_{stride}")(scores)
+        outputs[f"boxes_{stride}"] = layers.Conv2D(
+            4, 1, bias_initializer=keras.initializers.Constant(_FIRST_DISTANCE), name=f"boxes_{stride}"
+        )(placed)
+    names = [f"{role}_{stride}" for stride in STRIDES for role in ("scores", "boxes")]
+    return keras.Model(picture, [outputs[name] for name in names], name="detector")
+
+
+def detector_spec(name: str, shape: DetectorShape, output_names: tuple[str, ...] = ()) -> ModelSpec:
+    """The ModelSpec of a detector; outputs are named by the file's tensors, or by their order."""
+    roles = [(role, stride) for stride in STRIDES for role in ("scores", "boxes")]
+    outputs = tuple(
+        OutputSpec(role=role, stride=stride, name=output_names[index] if output_names else None,
+                   index=None if output_names else index)
+        for index, (role, stride) in enumerate(roles)
+    )  # fmt: skip
+    return ModelSpec(
+        name=name,
+        task="detection",
+        input=InputSpec(
+            width=shape.width, height=shape.height, colour="rgb", mean=(PIXEL_MEAN,), std=(PIXEL_STD,),
+            resize="letterbox", interpolation="area",
+        ),
+        outputs=outputs,
+        decoder="anchor-free",
+        strides=STRIDES,
+        labels=shape.labels,
+        min_score=0.4,
+        min_iou_nms=0.6,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Training loops. TensorFlow is imported when one starts."""

@@ -1,0 +1,101 @@
+"""Batches of augmented pictures for a detector, the same for a seed whatever threads and restarts do."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.records import FloatArray, ImageArray, IntArray
+from models.architectures.detector import PIXEL_MEAN, PIXEL_STD
+from models.data.augment import Example, Letterbox, Step, run, training_steps
+from models.data.detection_set import DetectionSet, read_picture
+
+_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What one training step sees.
+
+    Args:
+        images: (B, H, W, 3) float32 RGB in -1..1.
+        boxes: (B, G, 4) float32 xyxy px, padded with 0.
+        labels: (B, G) int32, padded with 0.
+        kind: (B, G) float32: 1 an object, 0 padding, -1 an ignored object.
+    """
+
+    images: FloatArray
+    boxes: FloatArray
+    labels: IntArray
+    kind: FloatArray
+
+
+def to_input(image: ImageArray) -> FloatArray:
+    """(H, W, 3) uint8 BGR as the model's float32 RGB."""
+    scaled: FloatArray = (image[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    return scaled
+
+
+def epoch_batches(
+    data: DetectionSet, size: tuple[int, int], batch_size: int, *, seed: int, epoch: int, augment: bool,
+    most_objects: int, threads: int = 2,
+) -> Iterator[Batch]:  # fmt: skip
+    """All pictures once, in random order; a last batch that would not be full is left out.
+
+    Args:
+        size: (width, height) px of the model's input.
+        seed, epoch: decide order and augmentation; nothing else does.
+        augment: False only letterboxes.
+        most_objects: G; objects beyond it are left out, the smallest first.
+        threads: prepare pictures beside the training.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(data))
+
+    def load(index: int) -> Example:
+        sample = data.samples[index]
+        return Example(read_picture(sample.path), sample.boxes, sample.labels, sample.ignored)
+
+    def draw(rng: np.random.Generator) -> Example:
+        return load(int(rng.integers(len(data))))
+
+    steps: tuple[Step, ...] = training_steps(size, draw) if augment else (Letterbox(size),)
+
+    def prepare(index: int) -> Example:
+        return run(steps, load(index), np.random.default_rng([seed, epoch, index]))
+
+    batches = [order[start : start + batch_size] for start in range(0, len(order) - batch_size + 1, batch_size)]
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[list[Future[Example]]] = deque()
+        submit: Callable[[IntArray], list[Future[Example]]] = lambda rows: [pool.submit(prepare, int(row)) for row in rows]  # noqa: E731
+        try:
+            for number, rows in enumerate(batches):
+                if number == 0:
+                    waiting.extend(submit(ahead) for ahead in batches[:_AHEAD])
+                elif number + _AHEAD - 1 < len(batches):
+                    waiting.append(submit(batches[number + _AHEAD - 1]))
+                del rows
+                yield _collate([future.result() for future in waiting.popleft()], most_objects)
+        finally:
+            for futures in waiting:
+                for future in futures:
+                    future.cancel()
+
+
+def _collate(examples: list[Example], most_objects: int) -> Batch:
+    """Examples of one size as arrays with padding."""
+    count = len(examples)
+    boxes = np.zeros((count, most_objects, 4), np.float32)
+    labels = np.zeros((count, most_objects), np.int32)
+    kind = np.zeros((count, most_objects), np.float32)
+    for row, example in enumerate(examples):
+        area = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)
+        kept = np.argsort(-area, kind="stable")[:most_objects]
+        boxes[row, : len(kept)] = example.boxes[kept]
+        labels[row, : len(kept)] = example.labels[kept]
+        kind[row, : len(kept)] = np.where(example.ignored[kept], -1.0, 1.0)
+    images = np.stack([to_input(example.image) for example in examples])
+    return Batch(images, boxes, labels, kind)

@@ -1,0 +1,47 @@
+"""What a detector's training can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from agent.settings import Section
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class DetectorTraining(Section):
+    """`edgetrack-models train detector --config FILE`."""
+
+    data: Path
+    """Training set: a folder in one of the label formats."""
+    held_out: Path
+    """Set to measure on while training; must not share pictures with `data`."""
+    output: Path = Path("runs/detector")
+    """Folder of the run; a training that was killed goes on from it."""
+    labels: tuple[str, ...] = ()
+    """Classes to learn, by the names in the data; empty for all."""
+    name: str = "detector"
+    """Of the bundle."""
+    width: Annotated[int, Field(ge=64, multiple_of=32)] = 320
+    height: Annotated[int, Field(ge=64, multiple_of=32)] = 192
+    epochs: PositiveInt = 40
+    batch_size: PositiveInt = 16
+    learning_rate: PositiveFloat = 2e-3
+    """At the peak, after the warm-up; falls as a cosine to a hundredth."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    plain_epochs: Annotated[int, Field(ge=0)] = 2
+    """Last epochs without augmentation: the network ends on pictures as it will see them."""
+    measure_every: PositiveInt = 2
+    """Epochs between two measurements on the held-out set."""
+    patience: PositiveInt = 5
+    """Measurements without a better AP50 after which the training ends."""
+    most_objects: PositiveInt = 24
+    """In one picture, mosaics included."""
+    seed: int = 0
+    deterministic: bool = False
+    """Bit-equal results from the same seed; slower. Without it the order of sums may differ."""
