@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,18 @@ def inspect_file(path: Path, min_runtime: int = 14) -> Inspection:
 
 
 def tensor_json(tensor: Tensor) -> dict[str, Any]:
-    """One tensor: name, dtype, shape, and its scale and zero point where it has one for all."""
+    """One tensor: name, dtype, shape, and its scale and zero point where it has one for all.
+
+    A scale that JSON has no word for (infinite, not a number) becomes null.
+    """
     content: dict[str, Any] = {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.signature)}
     quantization = tensor.quantization
     if quantization is not None and not quantization.per_channel:
-        content |= {"scale": quantization.scales[0], "zero_point": quantization.zero_points[0]}
+        scale = quantization.scales[0]
+        content |= {
+            "scale": scale if math.isfinite(scale) else None,
+            "zero_point": quantization.zero_points[0],
+        }
     elif quantization is not None:
         content |= {"scales": len(quantization.scales), "axis": quantization.axis}
     return content

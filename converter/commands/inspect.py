@@ -37,7 +37,7 @@ def inspect_command(
 
     inspection = inspect_file(file, min_runtime)
     if as_json:
-        typer.echo(json.dumps(inspection_json(inspection), indent=2, ensure_ascii=False, allow_nan=True))
+        typer.echo(json.dumps(inspection_json(inspection), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         from rich.console import Console
 

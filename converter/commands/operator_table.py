@@ -14,7 +14,7 @@ from converter.tflite_model.structure import Operator, Subgraph, Tensor, TfliteM
 def tensor_line(tensor: Tensor) -> str:
     """Name, dtype, shape and quantisation of a tensor in one line."""
     quantization = f"  {tensor.quantization}" if tensor.quantization else ""
-    return f"{_printable(tensor.name, 60)}  {tensor.dtype}{list(tensor.signature)}{quantization}"
+    return f"{_cut(tensor.name, 60)}  {tensor.dtype}{list(tensor.signature)}{quantization}"
 
 
 def operator_table(model: TfliteModel, verdict: Verdict, every: bool) -> Table:
@@ -93,7 +93,5 @@ def _quantization(graph: Subgraph, op: Operator) -> str:
     return f"{tensor.dtype} {tensor.quantization}" if tensor.quantization else tensor.dtype
 
 
-def _printable(text: str, length: int) -> str:
-    """A name from a file, without control characters, cut to a length."""
-    clean = "".join(char if char.isprintable() else "\ufffd" for char in text)
-    return clean if len(clean) <= length else f"{clean[: length - 1]}…"
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

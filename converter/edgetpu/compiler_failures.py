@@ -54,7 +54,9 @@ def explain_failure(log: CompilerLog) -> tuple[str, str]:
 def _operator_name(code: int) -> str:
     import tflite
 
-    names = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
+    names: dict[int, str] = {
+        value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)
+    }
     return names.get(code, f"number {code}")
 
 

@@ -140,7 +140,9 @@ class _Reader:
         if raw is None:
             return ""
         self._count("characters", len(raw), 1)
-        return raw[:MAX_TEXT].decode("utf-8", "replace")
+        text = raw[:MAX_TEXT].decode("utf-8", "replace")
+        # Names are printed, logged and put on pages: escape sequences and line breaks stop here.
+        return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
     def _vector(self, owner: Any, name: str) -> tuple[Any, ...]:
         """A vector of numbers, charged before it is copied."""

@@ -72,7 +72,7 @@ class Tensor:
 
     Args:
         index: position within its subgraph.
-        name: as the file says; may be empty, may hold anything.
+        name: as the file says, control characters replaced; may be empty, may repeat.
         dtype: "int8", "float32", … in lower case.
         shape: as allocated; an axis that is free in `signature` stands as 1 here.
         signature: as declared, -1 for a free axis; equal to `shape` where the file has none.

@@ -27,9 +27,8 @@ class GraphMaker:
     def tensor(self, shape: Sequence[int] = (1, 8, 8, 4), dtype: str = "int8", **fields: Any) -> int:
         index = len(self.tensors)
         quantization = None if dtype in {"float32", "int32", "int64"} else PLAIN
-        made = Tensor(
-            index, f"t{index}", dtype, tuple(max(s, 1) for s in shape), tuple(shape), quantization, None
-        )
+        allocated = tuple(max(size, 1) for size in shape)
+        made = Tensor(index, f"t{index}", dtype, allocated, tuple(shape), quantization, None)
         self.tensors.append(replace(made, **fields))
         return index
 
@@ -85,7 +84,7 @@ def compiler_log() -> Callable[[str], str]:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Makes a program that behaves like edgetpu_compiler: replays a log, writes given files, fails as asked."""
+    """Makes a program like edgetpu_compiler: replays a log, writes given files, fails as asked."""
 
     def make(log: str, compiled: Path | None = None, mode: str = "ok") -> Path:
         program = tmp_path / "bin" / "edgetpu_compiler"

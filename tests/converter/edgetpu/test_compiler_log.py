@@ -69,3 +69,9 @@ def test_odd_text_is_no_error(text: str) -> None:
     log = parse_log(text)
     assert explain_failure(log)[0]
     assert all(model.operators == () for model in log.models)
+
+
+def test_operator_that_did_not_exist_is_named() -> None:
+    # What TFLite prints for an operator number that it has never heard of.
+    text = "ERROR: Op builtin_code out of range: 150. Are you using old TFLite binary with newer model?\n"
+    assert "operator GELU did not exist" in explain_failure(parse_log(text))[0]

@@ -26,6 +26,8 @@ def add(
     maker.operator(name, inputs, [maker.tensor(result)], **options)
 
 
+FUSED = {"fused_activation_function": "RELU6"}
+SLICE = {"name": "STRIDED_SLICE", "params": ([0], [1], [1])}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("TRANSPOSE 57,600 elements", {"name": "TRANSPOSE", "shape": (1, 20, 20, 144)}, ""),
     ("TRANSPOSE 60,000 elements", {"name": "TRANSPOSE", "shape": (1, 100, 100, 6)}, ""),
@@ -40,12 +42,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("softmax of 16,001", {"name": "SOFTMAX", "shape": (1, 16_001)}, "size"),
     ("softmax of two rows", {"name": "SOFTMAX", "shape": (2, 10)}, "rank"),
     ("pool", {"name": "MAX_POOL_2D", "shape": (1, 8, 8, 4)}, ""),
-    ("pool with activation", {"name": "MAX_POOL_2D", "fused_activation_function": "RELU"}, "fused-activation"),
-    ("mean pool with activation", {"name": "AVERAGE_POOL_2D", "fused_activation_function": "RELU6"}, "fused-activation"),
+    ("pool with activation", {"name": "MAX_POOL_2D", **FUSED}, "fused-activation"),
+    ("mean pool with activation", {"name": "AVERAGE_POOL_2D", **FUSED}, "fused-activation"),
     ("slice", {"name": "STRIDED_SLICE", "params": ([0] * 4, [1] * 4, [1, 1, 1, 1])}, ""),
     ("slice with strides", {"name": "STRIDED_SLICE", "params": ([0] * 4, [1] * 4, [1, 2, 2, 1])}, "strides"),
-    ("slice with a new axis", {"name": "STRIDED_SLICE", "params": ([0], [1], [1]), "new_axis_mask": 1}, "strides"),
-    ("slice with an ellipsis", {"name": "STRIDED_SLICE", "params": ([0], [1], [1]), "ellipsis_mask": 1}, "strides"),
+    ("slice with a new axis", {**SLICE, "new_axis_mask": 1}, "strides"),
+    ("slice with an ellipsis", {**SLICE, "ellipsis_mask": 1}, "strides"),
     ("resize by 2", {"name": "RESIZE_BILINEAR", "result": (1, 16, 16, 4)}, ""),
     ("resize by 8", {"name": "RESIZE_BILINEAR", "result": (1, 64, 64, 4)}, ""),
     ("resize by 9", {"name": "RESIZE_BILINEAR", "result": (1, 72, 64, 4)}, "size"),
