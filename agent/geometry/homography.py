@@ -16,8 +16,7 @@ def homography(picture: ArrayLike, ground: ArrayLike) -> Float64Array:
         ground: (4, 2), where they are to go, no three on one line.
 
     Returns:
-        (3, 3), of determinant other than 0; its sign is such that the four points have a positive third
-        coordinate.
+        (3, 3); the mean of the four points gets the third coordinate 1.
 
     Raises:
         ValueError: another shape, or three points on one line.
@@ -30,15 +29,16 @@ def homography(picture: ArrayLike, ground: ArrayLike) -> Float64Array:
         raise ValueError(f"expected two arrays of shape (4, 2), got {source.shape} and {target.shape}")
     origin, goal = source.mean(axis=0), target.mean(axis=0)
     scale, size = np.abs(source - origin).max(), np.abs(target - goal).max()
-    if scale == 0 or size == 0:
-        raise ValueError("expected four different points, got one")
+    for name, points, extent in (("picture", source, scale), ("ground", target, size)):
+        for left_out in range(4):
+            (ax, ay), (bx, by), (cx, cy) = np.delete(points, left_out, axis=0)
+            if abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)) <= 1e-9 * extent**2:
+                raise ValueError(f"{name}: expected no three of the four points on one line")
     rows = []
     for (x, y), (u, v) in zip((source - origin) / scale, (target - goal) / size, strict=True):
         rows.append((x, y, 1, 0, 0, 0, -u * x, -u * y))
         rows.append((0, 0, 0, x, y, 1, -v * x, -v * y))
     system, values = np.array(rows), ((target - goal) / size).reshape(-1)
-    if np.linalg.cond(system) > 1e10:
-        raise ValueError("expected no three of the four points on one line")
     inner = np.append(np.linalg.solve(system, values), 1.0).reshape(3, 3)
     normalise = np.array([[1 / scale, 0, -origin[0] / scale], [0, 1 / scale, -origin[1] / scale], [0, 0, 1]])
     restore = np.array([[size, 0, goal[0]], [0, size, goal[1]], [0, 0, 1]])
