@@ -55,6 +55,6 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_too_few_labels_are_refused():
-    with pytest.raises(ModelError, match="coco.txt: expected 80 labels, .* got 2"):
+    with pytest.raises(ModelError, match=r"coco\.txt: expected 80 labels, .* got 2"):
         check_labels("coco.txt", ("a", "b"), 80)
     check_labels("coco.txt", ("a", "b"), 2)
