@@ -22,6 +22,17 @@ _DENSE_PAIRS = 2500
 _FORBIDDEN = -1e6
 """Value of a pair that may not be: no exchange of allowed ones gains as much."""
 
+_OWN_SIDES = np.array(
+    [
+        [-1.0, 0.0, 0.5, 0.0],
+        [0.0, -1.0, 0.0, 0.5],
+        [0.0, -1.0, 0.0, 0.5],
+        [1.0, 0.0, 0.5, 0.0],
+        [0.0, 1.0, 0.0, 0.5],
+        [0.0, 1.0, 0.0, 0.5],
+    ]
+)
+
 
 class Pairs(NamedTuple):
     """Tracks and detections that touch.
@@ -49,17 +60,9 @@ def side_matrix(buffer: float) -> Float64Array:
     The first two sides of each half are those of the box enlarged by `buffer`, the third is that of the
     box itself. Lower sides are negated, so that an intersection is one minimum over all six.
     """
-    half = 0.5 * buffer
-    return np.array(
-        [
-            [-1.0, 0.0, half, 0.0],
-            [0.0, -1.0, 0.0, half],
-            [0.0, -1.0, 0.0, 0.5],
-            [1.0, 0.0, half, 0.0],
-            [0.0, 1.0, 0.0, half],
-            [0.0, 1.0, 0.0, 0.5],
-        ]
-    )
+    matrix = _OWN_SIDES.copy()
+    matrix[0, 2] = matrix[1, 3] = matrix[3, 2] = matrix[4, 3] = 0.5 * buffer
+    return matrix
 
 
 def gated(tracks: Float64Array, detections: Float64Array, min_iou: float, height_weight: float) -> Pairs:

@@ -40,9 +40,12 @@ class TrackerSettings(Section):
     """The same in the second stage: what the first left over, after the camera's shift is compensated."""
     min_iou_low: Fraction = 0.40
     """The same in the third stage: detections of low score."""
-    box_buffer: Annotated[float, Field(ge=1.0, le=4.0)] = 1.6
+    box_buffer: Annotated[float, Field(ge=1.0, le=4.0)] = 1.25
     """Boxes are enlarged by this factor before their IoU is taken, so that small and fast objects still
     overlap. Higher bridges larger jumps and confuses neighbours."""
+    box_buffer_per_s: Annotated[float, Field(ge=0.0, le=20.0)] = 3.0
+    """What a second between two frames adds to that factor: the longer the step, the farther an object is
+    from where it was expected. At 30 frames/s 0.1, at 7 frames/s 0.43; no more than for half a second."""
     height_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.75
     """Weight of the height cue: how much differing vertical extents speak against a pair; 0 is off."""
     lost_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.15

@@ -17,6 +17,8 @@ from agent.track.lifecycle import FIRST, HITS, IDS, LABELS, LAST, SCORE, TrackTa
 from agent.track.settings import TrackerSettings
 
 _MIN_SIDE_PX = 1e-3
+_LONGEST_STEP_S = 0.5
+"""Up to this step boxes are enlarged further; beyond, they would overlap everything."""
 _SLIGHT_SHIFT = 0.01
 """Camera shifts below this, in box heights, do not change which pairs overlap."""
 _MIN, _MAX = np.minimum.reduce, np.maximum.reduce
@@ -57,7 +59,6 @@ class Tracker:
             (s.acceleration_noise, s.size_acceleration_noise),
             s.initial_speed,
         )
-        self._sides = side_matrix(s.box_buffer)
         self._own_sides = side_matrix(1.0)
         self._blend = np.array([s.centre_blend, s.centre_blend, s.size_blend, s.size_blend])[:, None]
         self._table = TrackTable()
@@ -142,9 +143,11 @@ class Tracker:
             return NO_ROWS, NO_ROWS
         unseen_s = self._time_s - self._dt_s - table.real[LAST]
         penalty = np.minimum(unseen_s * (1.0 / settings.lost_weight_after_s), 1.0) * settings.lost_weight
-        sides = self._sides @ found.z
+        step_s = min(self._dt_s, _LONGEST_STEP_S)
+        to_sides = side_matrix(settings.box_buffer + settings.box_buffer_per_s * step_s)
+        sides = to_sides @ found.z
         strong = found.scores >= settings.high_score
-        pairs = self._pairs(found, sides, penalty)
+        pairs = self._pairs(found, to_sides, sides, penalty)
         rows, columns = assign(pairs.where(strong[pairs.columns] & (pairs.iou >= settings.min_iou_high)))
         moved = settings.compensate_camera and len(rows) > 2 and self._follow_camera(found, rows, columns)
         if len(rows) == len(table) or len(columns) == len(found.scores):
@@ -154,7 +157,7 @@ class Tracker:
         free_tracks[rows] = False
         free_found[columns] = False
         if moved:
-            pairs = self._pairs(found, sides, penalty)
+            pairs = self._pairs(found, to_sides, sides, penalty)
         pairs = pairs.where(free_tracks[pairs.rows] & free_found[pairs.columns])
         if not len(pairs.rows):
             return rows, columns
@@ -169,11 +172,13 @@ class Tracker:
             np.concatenate((columns, more_columns, last_columns)),
         )
 
-    def _pairs(self, found: _Found, sides: Float64Array, penalty: Float64Array) -> Pairs:
+    def _pairs(
+        self, found: _Found, to_sides: Float64Array, sides: Float64Array, penalty: Float64Array
+    ) -> Pairs:
         """All pairs that any stage may choose."""
         table, settings = self._table, self._settings
         min_iou = min(settings.min_iou_high, settings.min_iou_again, settings.min_iou_low)
-        near = gated(self._sides @ table.motion[P], sides, min_iou, settings.height_weight)
+        near = gated(to_sides @ table.motion[P], sides, min_iou, settings.height_weight)
         pairs = near._replace(value=near.value - penalty[near.rows])
         if settings.across_classes:
             return pairs
