@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.errors import DataError
 from agent.geometry.boxes import areas, xyxy_to_ltwh
-from agent.records import Detections, ImageArray
+from agent.records import Detections
 from models.evaluate.annotations import Annotations
 
 _SIZES = ("all", "small", "medium", "large")  # COCO's: below 32² px, below 96² px, above
@@ -186,10 +186,3 @@ def _score(tables: dict[str, Any], objects: int, columns: list[int]) -> ClassSco
         ap_by_size={size: mean(precision[..., n]) for n, size in enumerate(_SIZES) if n},
         ar_by_size={size: mean(recall[..., n]) for n, size in enumerate(_SIZES) if n},
     )
-
-
-def run_detector(
-    detect: Callable[[ImageArray], Detections], pictures: Iterable[tuple[Hashable, ImageArray]]
-) -> dict[Hashable, Detections]:
-    """Detections of every picture, by its key."""
-    return {key: detect(image) for key, image in pictures}

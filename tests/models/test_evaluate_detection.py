@@ -18,7 +18,7 @@ from models.evaluate.annotations import (
     read_video,
     read_yolo_folder,
 )
-from models.evaluate.detection import evaluate_detections, run_detector
+from models.evaluate.detection import evaluate_detections
 
 pytest.importorskip("pycocotools")
 SIZE = (640, 480)
@@ -223,11 +223,9 @@ def test_video_frames_are_numbered_as_in_motchallenge(shared_data):
     video = cv2.VideoCapture(str(path))
     images = [np.asarray(video.read()[1]) for _ in range(4)]
     video.release()
-    found = run_detector(
-        lambda image: detections([[0, 0, *image[0, 0, :2]]], [0.5]), read_video(path, [1, 4])
-    )
+    found = dict(read_video(path, [1, 4]))
     assert list(found) == [1, 4]
-    for number, part in found.items():
-        assert part.boxes[0, 2:].tolist() == images[number - 1][0, 0, :2].tolist()
+    for number, image in found.items():
+        np.testing.assert_array_equal(image, images[number - 1])
     with pytest.raises(DataError, match="holds the frames asked for"):
         list(read_video(path, [100_000]))

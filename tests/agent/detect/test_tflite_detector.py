@@ -13,6 +13,8 @@ from agent.detect.settings import DetectorSettings
 from agent.detect.tflite_detector import TfliteDetector
 from agent.errors import ModelError
 from agent.records import Frame
+from agent.vision.labels import read_labels
+from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec, save_spec
 
 
 def detector(folder, name="bright", **more):
@@ -181,3 +183,37 @@ def test_both_runtimes_find_the_same_person(shared_data):
     assert len(found[0]) == len(found[1]) == 1
     assert found[0].scores[0] > 0.9
     np.testing.assert_allclose(found[0].boxes, found[1].boxes, atol=1.0)
+
+
+@pytest.mark.data
+def test_a_written_spec_finds_what_the_inferred_one_finds(shared_data, tmp_path):
+    models = shared_data / "models"
+    model, names = models / "yolox_nano_float16_quantize.tflite", read_labels(models / "coco.names")
+    spec = ModelSpec(
+        name="yolox-nano",
+        task="detection",
+        decoder="yolox",
+        input=InputSpec(
+            width=416,
+            height=416,
+            layout="nchw",
+            colour="bgr",
+            mean=(0.0,),
+            std=(1.0,),
+            anchor="top-left",
+            pad=114,
+        ),
+        outputs=(OutputSpec(role="predictions", name="PartitionedCall:0"),),
+        strides=(8, 16, 32),
+        labels=names,
+        min_iou_nms=0.45,
+    )
+    save_spec(spec, tmp_path / "yolox.json")
+    image = cv2.imread(str(models / "grace_hopper.bmp"))
+    written = open_detector(DetectorSettings(model=model, spec=tmp_path / "yolox.json"))
+    inferred = open_detector(DetectorSettings(model=model, labels_file=models / "coco.names"))
+    found = [detector.detect(Frame(image, 0.0, 0.0, 0)) for detector in (written, inferred)]
+    assert len(found[0]) > 0
+    np.testing.assert_array_equal(found[0].boxes, found[1].boxes)
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
+    assert written.labels == inferred.labels
