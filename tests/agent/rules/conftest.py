@@ -58,7 +58,7 @@ class Walk:
         return TrackState.TENTATIVE if time_s - begin < self.tentative_s - 1e-9 else TrackState.CONFIRMED
 
 
-def make_tracks(
+def _tracks(
     rows: Sequence[tuple[int, TrackState, float, float, float, float, int, float, float]],
 ) -> Tracks:
     """Rows of (id, state, x of feet, y of feet, width, height, label, score, age)."""
@@ -98,7 +98,7 @@ def frames_of(walks: Sequence[Walk], fps: float, until_s: float) -> Frames:
             x, y = walk.at(time_s)
             age_s = time_s - walk.path[0][0]
             rows.append((walk.id, state, x, y, *walk.box, walk.label, walk.score, age_s))
-        yield time_s, make_tracks(rows)
+        yield time_s, _tracks(rows)
 
 
 @dataclass
@@ -175,6 +175,12 @@ def play() -> Play:
 
 
 @pytest.fixture
+def make_tracks() -> Callable[..., Tracks]:
+    """Rows of (id, state, x of feet, y of feet, width, height, label, score, age) as tracks."""
+    return _tracks
+
+
+@pytest.fixture
 def walk() -> type[Walk]:
     """Scripted objects."""
     return Walk
@@ -210,7 +216,7 @@ class GroundTruth:
                 )
                 for _, i, left, top, right, bottom in now.tolist()
             ]
-            yield number / self.fps, make_tracks(rows)
+            yield number / self.fps, _tracks(rows)
 
     def pieces(self) -> list[tuple[int, np.ndarray]]:
         """(id, (M, 6) rows) of every unbroken stretch of frames in which a person is seen."""
