@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -145,10 +145,11 @@ class AlertClient:
         self._sees_all = camera == "+" and share_group is None
         self._check = SequenceCheck()
         self._ids: OrderedDict[str, None] = OrderedDict()
-        self._waker = Waker()
+        self._waker: Waker | None = None
         self._closed = threading.Event()
         self._session: Session | None = None
-        self._backlog: list[Message] = []
+        self._backlog: deque[Message] = deque()
+        self._in_hand: Message | None = None
         self.repeats = 0
         """Alerts that came again and were dropped."""
         self.missing = 0
@@ -162,14 +163,16 @@ class AlertClient:
         Raises:
             BrokerError: unknown host, refused, wrong password, no right to subscribe …
         """
+        waker = Waker()
         session = Session(
             self._broker,
             self._client_id,
             session_expiry_s=self._keep_session_s,
             manual_confirm=True,
-            waker=self._waker,
+            waker=waker,
         )
         self._backlog.clear()
+        self._in_hand = None  # of a connection that is no more: it comes again
         try:
             session.open()
             waiting = set(self._filters)
@@ -190,8 +193,9 @@ class AlertClient:
                     raise BrokerError(self._filters[0], "expected to subscribe, got no answer")
         except BaseException:
             session.close()
+            waker.close()
             raise
-        self._session = session
+        self._session, self._waker = session, waker
         return self
 
     def alerts(self, timeout_s: float | None = None) -> Iterator[AlertPayload]:
@@ -219,37 +223,38 @@ class AlertClient:
             self.open()
         backoff = Backoff(0.25, self._broker.reconnect_max_s)
         last_s = time.monotonic()
+        self._confirm()
         while not self._closed.is_set():
-            for message in self._receive(backoff):
-                for event in self._understand(message):
+            self._receive(backoff)
+            while self._backlog and not self._closed.is_set():
+                self._in_hand = self._backlog.popleft()
+                for event in self._understand(self._in_hand):
                     yield event
                     last_s = time.monotonic()
-                self._confirm(message)
-                if self._closed.is_set():
-                    break
+                self._confirm()
             if timeout_s is not None and time.monotonic() - last_s >= timeout_s:
                 return
 
-    def _receive(self, backoff: Backoff) -> list[Message]:
-        backlog, self._backlog = self._backlog, []
-        if backlog:
-            return backlog
+    def _receive(self, backoff: Backoff) -> None:
+        """Wait a moment for messages; connect again where there is no connection."""
+        if self._backlog:
+            return
         try:
             if self._session is None:
                 self.open()
                 backoff.reset()
-            session = self._session
-            return session.step(0.2).messages if session is not None else []
+            if self._session is not None:
+                self._backlog.extend(self._session.step(0.2).messages)
         except BrokerError as error:
             if self._session is not None:
                 _log.warning("%s; connecting again", error)
-                self._session.close()
-                self._session = None
+                self._disconnect()
             self._closed.wait(backoff.next_s())
-            return []
 
-    def _confirm(self, message: Message) -> None:
-        if self._session is not None and message.qos:
+    def _confirm(self) -> None:
+        """Acknowledge the message whose events were taken."""
+        message, self._in_hand = self._in_hand, None
+        if message is not None and message.qos and self._session is not None:
             self._session.confirm(message)
 
     def _understand(self, message: Message) -> Iterator[Event]:
@@ -279,7 +284,15 @@ class AlertClient:
     def close(self) -> None:
         """End the iterations and disconnect; a kept session stays with the broker."""
         self._closed.set()
-        self._waker.set()
+        waker = self._waker
+        if waker is not None:
+            waker.set()
+
+    def _disconnect(self) -> None:
+        if self._session is not None and self._waker is not None:
+            self._session.close()
+            self._waker.close()
+        self._session = self._waker = None
 
     def __enter__(self) -> Self:
         return self.open()
@@ -288,7 +301,4 @@ class AlertClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-        self._waker.close()
+        self._disconnect()

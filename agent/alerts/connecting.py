@@ -12,6 +12,17 @@ CONNECT_TIMEOUT_S = 5.0
 _TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """paho leaves a socket open whose handshake failed."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     """A context that verifies the broker's certificate and name.
 
@@ -20,6 +31,7 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     """
     try:
         context = ssl.create_default_context(cafile=tls.ca)
+        context.sslsocket_class = _TlsSocket
         context.minimum_version = _TLS_VERSIONS[tls.min_version]
         if tls.cert is not None:
             context.load_cert_chain(tls.cert, tls.key)
@@ -30,7 +42,7 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-def unreachable(where: str, error: OSError | ValueError) -> BrokerError:
+def unreachable(where: str, error: OSError | ValueError, *, tls: bool) -> BrokerError:
     """The one line that tells a user why there is no connection."""
     if isinstance(error, socket.gaierror):
         return BrokerError(where, "expected a known host, got an unknown name", "check broker.url")
@@ -47,6 +59,10 @@ def unreachable(where: str, error: OSError | ValueError) -> BrokerError:
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).lower().replace("_", " ")
         return BrokerError(where, f"expected TLS, got `{reason}`", "check scheme and port of broker.url")
+    if tls and isinstance(error, ConnectionError):
+        return BrokerError(
+            where, "expected TLS, got the connection closed", "check scheme and port of broker.url"
+        )
     if isinstance(error, TimeoutError):
         return BrokerError(where, f"expected a broker, got no answer in {CONNECT_TIMEOUT_S:g} s")
     return BrokerError(where, f"expected a connection, got `{getattr(error, 'strerror', None) or error}`")

@@ -21,7 +21,8 @@ _log = logging.getLogger("edgetrack.broker")
 _SHORTEST_WAIT_S = 0.25
 _FORGET_EVERY_S = 0.5  # acknowledged alerts are deleted together: each transaction is a write to the SD card
 _FORGET_AT = 500
-_REFUSED_WAIT_S = 30.0
+_REFUSED_WAIT_S, _REFUSED_LONGEST_S = 30.0, 900.0
+_STABLE_S = 30.0  # a connection that stood this long was a good one
 _READ_AHEAD = 100
 _MAX_UNSENT = 200
 
@@ -54,7 +55,10 @@ class Delivery:
         self._drain_wanted = False
         self._more = True
         self._reset()
-        self._held: dict[str, float] = {}
+        self._held: dict[str, float] = {}  # topic: when to try again
+        self._hold_s: dict[str, float] = {}  # topic: how long it is held the next time
+        self._cautious = False
+        self._reported: str | None = None
         self._complaints: set[str] = set()
         self.on_message: Callable[[Message], None] | None = None
         """Called in the delivery's thread with what comes on the device's request topics."""
@@ -138,9 +142,10 @@ class Delivery:
         self._waker.close()
 
     def _report(self, problem: str) -> None:
-        """Each cause once, until a connection stands again."""
-        if problem != self.error:
-            self.error = problem
+        """Each cause once, until a connection has stood for a while or brought something."""
+        self.error = problem
+        if problem != self._reported:
+            self._reported = problem
             _log.warning("%s; alerts wait in the outbox (%d), retrying", problem, len(self._outbox))
 
     def _connect_and_serve(self, backoff: Backoff) -> None:
@@ -152,11 +157,19 @@ class Delivery:
             session.open()
             self.connected, self.error, self.protocol = True, None, session.protocol
             self.connects += 1
-            backoff.reset()
             _log.info("broker %s: connected, MQTT %s", self._settings.url, session.protocol)
-            self._serve(session)
+            connected_s, acknowledged = time.monotonic(), self.acknowledged
+            try:
+                self._serve(session)
+            finally:
+                if time.monotonic() - connected_s > _STABLE_S or self.acknowledged > acknowledged:
+                    backoff.reset()
+                    self._reported = None
         finally:
             self.connected = False
+            # A broker that ends the connection over one message (mosquitto 2.0.11 does, over one that its
+            # access rules refuse) takes its answer with it when others are under way. So: one at a time.
+            self._cautious = bool(self._in_flight)
             self._forget(now=True)
             self._reset()
             session.close()
@@ -225,7 +238,8 @@ class Delivery:
         under_way = (
             {alert.position for alert, _ in self._in_flight.values()} if self._position == 0 else set()
         )
-        while len(self._in_flight) + len(self._other) < session.window:
+        window = 1 if self._cautious else session.window
+        while len(self._in_flight) + len(self._other) < window:
             if not self._ready:
                 if not self._more:
                     return
@@ -264,9 +278,13 @@ class Delivery:
         alert = flight[0]
         if refusal is not None:
             self.refused += 1
-            self._held[alert.topic] = time.monotonic() + _REFUSED_WAIT_S
+            wait_s = self._hold_s.get(alert.topic, _REFUSED_WAIT_S)
+            self._held[alert.topic] = time.monotonic() + wait_s
+            self._hold_s[alert.topic] = min(2 * wait_s, _REFUSED_LONGEST_S)
             self._complain(alert.topic, f"the broker refuses the alert: {refusal}; check its access rules")
             return
+        self._cautious = False
+        self._hold_s.pop(alert.topic, None)
         if not self._acknowledged:
             self._acknowledged_s = time.monotonic()
         self._acknowledged.append(alert)

@@ -148,7 +148,7 @@ class Session:
             client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s, **options)
         except (OSError, ValueError) as error:
             self._close_socket()
-            raise unreachable(self._where, error) from error
+            raise unreachable(self._where, error, tls=self._settings.uses_tls) from error
         self._wait_for_connack()
         self.protocol = protocol
         if self._waker is not None:
@@ -222,10 +222,11 @@ class Session:
         Raises:
             BrokerError: the connection is lost.
         """
-        self._turn(timeout_s)
-        if self._lost_because is not None:
-            raise BrokerError(self._where, f"expected to stay connected, got `{self._lost_because}`")
+        if self._lost_because is None:
+            self._turn(timeout_s)
         events, self._events = self._events, Events()
+        if self._lost_because is not None and events == Events():  # what came before the end comes first
+            raise BrokerError(self._where, f"expected to stay connected, got `{self._lost_because}`")
         return events
 
     def _turn(self, timeout_s: float) -> None:

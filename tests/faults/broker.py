@@ -10,7 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-BINARY = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin")
+BINARY = shutil.which(
+    "mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin"
+)
 
 
 def free_port() -> int:
@@ -30,14 +32,22 @@ class Broker:
         listener: further lines for the configuration; `allow_anonymous true` unless given.
     """
 
-    def __init__(self, folder: Path, *, persistent: bool = False, listener: str = "allow_anonymous true") -> None:
+    def __init__(
+        self, folder: Path, *, persistent: bool = False, listener: str = "allow_anonymous true"
+    ) -> None:
         if BINARY is None:
             raise FileNotFoundError("mosquitto (apt-get install mosquitto)")
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self._config = folder / "mosquitto.conf"
         self._log = folder / "mosquitto.log"
-        lines = [f"listener {self.port} 127.0.0.1", listener, "user root", "max_queued_messages 0", "log_type all"]
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            listener,
+            "user root",
+            "max_queued_messages 0",
+            "log_type all",
+        ]
         if persistent:
             lines += [
                 "persistence true",

@@ -21,7 +21,9 @@ from agent.errors import StorageError
 MakeOutbox = Callable[..., Outbox]
 
 
-def put(outbox: Outbox, number: int = 1, *, priority: int = 1, size: int = 20, topic: str = "t") -> list[StoredAlert]:
+def put(
+    outbox: Outbox, number: int = 1, *, priority: int = 1, size: int = 20, topic: str = "t"
+) -> list[StoredAlert]:
     return [
         outbox.put(topic, new_id(), lambda sequence: b"%d " % sequence + b"x" * size, priority)
         for _ in range(number)
@@ -65,7 +67,9 @@ def test_acknowledged_alerts_never_come_back(make_outbox: MakeOutbox) -> None:
     assert make_outbox().pending(10) == stored[3:]
 
 
-def test_sequence_goes_on_after_everything_was_delivered_and_the_process_ended(make_outbox: MakeOutbox) -> None:
+def test_sequence_goes_on_after_everything_was_delivered_and_the_process_ended(
+    make_outbox: MakeOutbox,
+) -> None:
     outbox = make_outbox()
     outbox.acknowledge(put(outbox, 7))
     outbox.close()
@@ -96,11 +100,15 @@ def test_second_process_is_told_that_the_outbox_is_taken(make_outbox: MakeOutbox
         "import sys; from pathlib import Path; from agent.alerts.outbox import Outbox;"
         "from agent.alerts.settings import OutboxSettings; Outbox(Path(sys.argv[1]), OutboxSettings())"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(outbox_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(outbox_path)], capture_output=True, text=True, check=False
+    )
     assert "expected to be its only user" in done.stderr
 
 
-def test_database_of_something_else_is_refused_and_left_alone(make_outbox: MakeOutbox, outbox_path: Path) -> None:
+def test_database_of_something_else_is_refused_and_left_alone(
+    make_outbox: MakeOutbox, outbox_path: Path
+) -> None:
     other = sqlite3.connect(outbox_path)
     other.execute("CREATE TABLE photos (name TEXT)")
     other.execute("INSERT INTO photos VALUES ('cat')")
@@ -134,7 +142,8 @@ def test_drops_are_remembered_over_a_restart(make_outbox: MakeOutbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("synchronised_then", "synchronised_now", "expected"), [(True, True, 0), (False, True, 3), (True, False, 3)]
+    ("synchronised_then", "synchronised_now", "expected"),
+    [(True, True, 0), (False, True, 3), (True, False, 3)],
 )
 def test_age_is_held_against_alerts_only_when_both_clocks_can_be_believed(
     make_outbox: MakeOutbox, synchronised_then: bool, synchronised_now: bool, expected: int
@@ -150,7 +159,10 @@ def test_age_is_held_against_alerts_only_when_both_clocks_can_be_believed(
 def test_emptied_outbox_gives_its_space_back(make_outbox: MakeOutbox, outbox_path: Path) -> None:
     outbox = make_outbox(synchronous="normal")
     stored = put(outbox, 6000, size=1000)
-    assert outbox_path.stat().st_size + outbox_path.with_name(outbox_path.name + "-wal").stat().st_size > 6_000_000
+    assert (
+        outbox_path.stat().st_size + outbox_path.with_name(outbox_path.name + "-wal").stat().st_size
+        > 6_000_000
+    )
     outbox.acknowledge(stored)
     assert outbox_path.stat().st_size < 100_000
     assert put(outbox)[0].sequence == 6001
@@ -204,11 +216,15 @@ def test_full_disk_keeps_alerts_in_memory_and_bounds_them(make_outbox: MakeOutbo
     assert reopened.dropped == 4
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to mount a small tmpfs")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to mount a small tmpfs"
+)
 def test_really_full_disk_is_survived(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("this kernel or container lets nobody mount a tmpfs")
     now = [0.0]
@@ -247,7 +263,11 @@ def test_threads_put_and_acknowledge_at_once_without_losing_any(make_outbox: Mak
 @settings(max_examples=40, deadline=None)
 @given(
     steps=st.lists(
-        st.one_of(st.tuples(st.just("put"), st.integers(1, 5)), st.tuples(st.just("ack"), st.integers(0, 5)), st.just(("reopen", 0))),
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(1, 5)),
+            st.tuples(st.just("ack"), st.integers(0, 5)),
+            st.just(("reopen", 0)),
+        ),
         max_size=25,
     )
 )

@@ -171,7 +171,9 @@ def test_file_that_is_no_database_is_kept_aside(tmp_path: Path, open_copy: Calla
     assert aside.read_bytes() == b"not a database" * 1000
 
 
-def test_sequence_goes_on_after_damage(killed: Killed, tmp_path: Path, open_copy: Callable[[Path], Outbox]) -> None:
+def test_sequence_goes_on_after_damage(
+    killed: Killed, tmp_path: Path, open_copy: Callable[[Path], Outbox]
+) -> None:
     path = killed.copy(tmp_path / "copy")
     content = bytearray(path.read_bytes())
     content[100:200] = bytes(100)

@@ -48,7 +48,9 @@ def test_payload_of_every_phase_fits_the_published_schema(phase: Phase) -> None:
     payload = payload_of(
         make_alert(phase=phase),
         model=ModelPart(name="person-320", version="2"),
-        snapshot=SnapshotPart(topic="edgetrack/porch/front/snapshot/gate", sha256="0" * 64, width=640, height=480),
+        snapshot=SnapshotPart(
+            topic="edgetrack/porch/front/snapshot/gate", sha256="0" * 64, width=640, height=480
+        ),
     )
     VALIDATOR.validate(payload)
     assert payload["phase"] == phase.value
@@ -77,7 +79,9 @@ def test_schema_refuses_what_the_contract_forbids() -> None:
 def test_box_is_told_in_px_and_as_fractions_cut_at_the_picture() -> None:
     alert = make_alert()
     assert alert.track is not None
-    outside = make_alert(track=type(alert.track)(1, "car", 0.5, (-10.0, 20.0, 700.0, 500.0), 0.0, 1.0, (0.0, 0.0)))
+    outside = make_alert(
+        track=type(alert.track)(1, "car", 0.5, (-10.0, 20.0, 700.0, 500.0), 0.0, 1.0, (0.0, 0.0))
+    )
     track = payload_of(outside)["track"]
     assert isinstance(track, dict)
     assert track["box_px"] == [-10.0, 20.0, 700.0, 500.0]
@@ -143,4 +147,6 @@ def test_alert_with_an_incident_that_is_no_ulid_is_refused() -> None:
 def test_ids_are_ulids_and_never_repeat() -> None:
     ids = [new_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
-    assert all(Draft202012Validator({"pattern": r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}).is_valid(id_) for id_ in ids)
+    assert all(
+        Draft202012Validator({"pattern": r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}).is_valid(id_) for id_ in ids
+    )

@@ -28,7 +28,15 @@ def test_url_is_taken_apart(url: str, host: str, port: int, tls: bool) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["localhost", "http://localhost", "mqtt://", "mqtt://h:0", "mqtt://h:99999", "mqtt://h/topic", "mqtt://h:x"],
+    [
+        "localhost",
+        "http://localhost",
+        "mqtt://",
+        "mqtt://h:0",
+        "mqtt://h:99999",
+        "mqtt://h/topic",
+        "mqtt://h:x",
+    ],
 )
 def test_url_that_is_no_broker_is_refused_with_what_is_expected(url: str) -> None:
     with pytest.raises(ValidationError, match=r"expected mqtt://host\[:port\]"):
@@ -52,7 +60,9 @@ def test_topic_root_with_wildcards_or_empty_levels_is_refused(root: str) -> None
         BrokerSettings(topic_root=root)
 
 
-def test_password_sources_win_in_the_documented_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_sources_win_in_the_documented_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "password"
     file.write_text("from-file\nsecond line\n")
     (tmp_path / "edgetrack-broker-password").write_text("from-systemd\n")
