@@ -12,6 +12,7 @@ import typer
 
 from agent.errors import ConfigError, EdgetrackError, StorageError
 from agent.version import __version__
+from models.training.commands import register as register_training
 
 if TYPE_CHECKING:
     from models.evaluate.tracking import TrackingScores
@@ -35,6 +36,7 @@ tune = typer.Typer(
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 app.add_typer(tune, name="tune")
+register_training(app, train, evaluate)
 
 GroundTruth = Annotated[
     Path, typer.Option("--gt", help="Folder of MOTChallenge sequences: SEQ/seqinfo.ini and SEQ/gt/gt.txt.")
