@@ -265,11 +265,10 @@ class App:
 
     def _undelivered(self, publisher: AlertPublisher) -> BrokerError:
         stats, outbox = publisher.stats, outbox_path(self._config.outbox, self._config.device)
-        problem = stats.broker_error or "no answer in time"
         return BrokerError(
-            f"broker {self._config.broker.url}",
-            f"expected it to take {stats.queued} more alerts, got {problem}",
-            f"they wait in {outbox} and are sent at the next start",
+            f"outbox {outbox}",
+            f"expected the broker to take every alert, got {stats.queued} that still wait",
+            f"they are sent at the next start ({stats.broker_error or 'the broker is slow'})",
         )
 
     def _run_camera(self, pipeline: CameraPipeline, stop: threading.Event) -> None:

@@ -108,6 +108,14 @@ def schema() -> None:
 
 
 @app.command()
+def example() -> None:
+    """Write a configuration with every setting, its meaning and its default."""
+    from agent.example import example as write_example
+
+    print(write_example(), end="")
+
+
+@app.command()
 def watch(
     broker: Broker = None,
     config: Annotated[

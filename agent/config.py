@@ -87,7 +87,8 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: with `faults`, a line for each: `file:line path: expected X, got Y`.
     """
-    return _with_absolute_paths(load_section(path, Config), path.resolve().parent)
+    config: Config = _with_absolute_paths(load_section(path, Config), path.resolve().parent)
+    return config
 
 
 def load_section(path: Path, model: type[AnySection]) -> AnySection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,7 @@ def watch_alerts(broker_url: str | None, config: Path | None, *, json_lines: boo
         broker = make_section(BrokerSettings, {**broker.model_dump(exclude_unset=True), "url": broker_url})
     console = Console(highlight=False)
     with AlertClient(broker) as client, suppress(KeyboardInterrupt):
+        print(f"watching {broker.url}, topics {broker.topic_root}/+/+/alerts", file=sys.stderr, flush=True)
         if json_lines or not console.is_terminal:
             for number, alert in enumerate(client.alerts(), 1):
                 print(alert.to_json().decode() if json_lines else alert_line(alert), flush=True)

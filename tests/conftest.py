@@ -62,15 +62,14 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, what: str
         time.sleep(0.01)
 
 
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A real mosquitto without authentication."""
+def run_mosquitto(folder: Path, settings: str) -> Iterator[Mosquitto]:
+    """A real mosquitto on a free loopback port, for as long as the generator is open."""
     binary = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if binary is None:
         pytest.skip("needs mosquitto (apt-get install mosquitto)")
     port = free_port()
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
+    config = folder / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nmax_queued_messages 0\n{settings}")
     process = subprocess.Popen(
         [binary, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -85,3 +84,17 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A real mosquitto without authentication."""
+    yield from run_mosquitto(tmp_path, "allow_anonymous true\n")
+
+
+@pytest.fixture
+def mosquitto_with_password(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A real mosquitto that lets in only user `agent` with password `right`."""
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "agent", "right"], check=True)
+    yield from run_mosquitto(tmp_path, f"user root\nallow_anonymous false\npassword_file {passwords}\n")

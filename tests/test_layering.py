@@ -13,9 +13,31 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("capture", "detect", "track", "rules", "alerts")
-CORE = ("records", "errors", "settings", "geometry", "vision", "recording", "stage_times", "yaml_file", "version")
+CORE = (
+    "records",
+    "errors",
+    "settings",
+    "geometry",
+    "vision",
+    "recording",
+    "stage_times",
+    "yaml_file",
+    "version",
+)
 # Modules of agent/ that join stages: the application, its commands and what they are made of.
-JOINERS = ("app", "cli", "config", "bench", "offline", "demo", "client", "pipeline", "replay")
+JOINERS = (
+    "app",
+    "bench",
+    "cli",
+    "client",
+    "config",
+    "demo",
+    "example",
+    "observers",
+    "offline",
+    "pipeline",
+    "watch",
+)
 HEAVY = {
     "ai_edge_litert": "agent/detect/interpreter.py",
     "tflite_runtime": "agent/detect/interpreter.py",
@@ -24,7 +46,17 @@ HEAVY = {
     "libcamera": "agent/capture/picamera.py",
     "amqtt": "agent/alerts/embedded_broker",
 }
-WORKSTATION = {"tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "filterpy", "trackeval", "optuna", "matplotlib"}
+WORKSTATION = {
+    "tensorflow",
+    "keras",
+    "tf_keras",
+    "onnx",
+    "onnxruntime",
+    "filterpy",
+    "trackeval",
+    "optuna",
+    "matplotlib",
+}
 
 
 def modules(package: str) -> list[Path]:
@@ -120,6 +152,11 @@ def test_help_imports_nothing_heavy(program: str) -> None:
         f"print('HEAVY', sorted(set({heavy}) & set(sys.modules)))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "TERM": "dumb"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "TERM": "dumb"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert result.stdout.rstrip().endswith("HEAVY []"), result.stdout[-300:] + result.stderr

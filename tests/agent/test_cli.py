@@ -1,0 +1,240 @@
+"""`edgetrack-agent` as a user runs it: real processes, a real broker, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Mosquitto, free_port
+
+DEMO = Path(__file__).resolve().parents[2] / "agent" / "demo"
+TRUTH = json.loads((DEMO / "street.json").read_text())
+
+
+def agent(*arguments: str | Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run the program and keep what it prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "agent.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def street(folder: Path, broker: str, *, source: str | None = None, extra: str = "") -> Path:
+    """A configuration for the bundled clip."""
+    demo = (DEMO / "demo.yaml").read_text().replace("street.mp4", source or str(DEMO / "street.mp4"))
+    path = folder / "edgetrack.yaml"
+    path.write_text(demo + f"broker: {{url: '{broker}'}}\noutbox: {{path: outbox.sqlite}}\n{extra}")
+    return path
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The only line on standard error that is no log line."""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("INFO ", "WARNING "))]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_demo_prints_the_alerts_that_came_back_and_writes_pictures(tmp_path: Path) -> None:
+    done = agent("demo", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    published = int(done.stdout.split(" alerts published")[0].split()[-1])
+    came_back = int(done.stdout.split(" came back")[0].split()[-1])
+    assert published == came_back == done.stdout.count("street: ")
+    assert done.stdout.count("zone-drive  enter") == TRUTH["expected"]["entries"]
+    assert (tmp_path / "street.mp4").stat().st_size > 100_000
+    assert (tmp_path / "street.png").stat().st_size > 50_000
+    assert "Traceback" not in done.stderr
+
+
+def test_run_publishes_once_per_event_and_watch_receives_it(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    entries = TRUTH["expected"]["entries"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "watch", "--broker", mosquitto.url, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        try:
+            assert watch.stderr is not None
+            assert watch.stderr.readline().startswith(f"watching {mosquitto.url}")
+            done = agent("run", street(tmp_path, mosquitto.url))
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.startswith("street: 219 frames")
+            assert watch.stdout is not None
+            alerts = []
+            while sum(alert["kind"] == "enter" for alert in alerts) < entries:
+                alerts.append(json.loads(watch.stdout.readline()))
+        finally:
+            watch.terminate()
+    entered = [alert for alert in alerts if alert["kind"] == "enter"]
+    assert len({alert["track"]["id"] for alert in entered}) == entries
+    assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
+
+
+def test_alerts_wait_on_the_disk_while_the_broker_is_away_and_come_at_the_next_run(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    away = agent("run", street(tmp_path, f"mqtt://127.0.0.1:{free_port()}"))
+    assert away.returncode == 69
+    assert "connection refused" in one_line(away)
+    waiting = int(one_line(away).split(" that still wait")[0].split()[-1])
+    assert waiting >= TRUTH["expected"]["entries"]
+    config = street(tmp_path, mosquitto.url)
+    with subprocess.Popen(
+        ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "edgetrack/demo/street/alerts", "-q", "1",
+         "-C", str(2 * waiting), "-W", "60"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as receiver:  # fmt: skip
+        assert agent("run", config).returncode == 0
+        received = [json.loads(line)["sequence"] for line in receiver.communicate()[0].splitlines()]
+    assert received == list(range(1, 2 * waiting + 1))
+
+
+def test_stop_signal_ends_a_run_cleanly(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    config = street(tmp_path, mosquitto.url)
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "run", config],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "connected" in line:
+                break
+        run.send_signal(signal.SIGTERM)
+        out, err = run.communicate(timeout=10)
+    assert run.returncode == 0, err
+    assert out.startswith("street: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("none.mp4", None),
+        ("text.mp4", b"this is no video\n" * 50),
+        ("picture.mp4", b"PNG"),
+        ("cut.mp4", b"CUT"),
+        ("empty.mp4", b""),
+    ],
+)
+def test_source_that_is_no_video_is_one_line(tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = tmp_path / name
+    if content == b"PNG":
+        import cv2
+
+        encoded = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1]
+        content = encoded.tobytes()
+    if content == b"CUT":
+        content = (DEMO / "street.mp4").read_bytes()[:200_000]
+    if content is not None:
+        path.write_bytes(content)
+    config = street(tmp_path, f"mqtt://127.0.0.1:{free_port()}", source=str(path))
+    run, check = agent("run", config), agent("check", config)
+    assert run.returncode == 66
+    assert name in one_line(run)
+    if name == "cut.mp4":  # opens well; that its end is missing shows when it is reached
+        assert check.returncode == 0
+        assert "frames" in one_line(run)
+    else:
+        assert check.returncode == 78
+        assert name in one_line(check)
+
+
+def test_file_that_is_no_model_is_one_line(tmp_path: Path) -> None:
+    model = tmp_path / "text.tflite"
+    model.write_text("not a model")
+    done = agent("detect", "-m", model, "-s", DEMO / "street.mp4", "-o", tmp_path / "dets.txt")
+    assert done.returncode == 70
+    assert one_line(done).startswith(f"{model}: expected")
+    assert not (tmp_path / "dets.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["watch", "--broker", "http://x"], 78, "--url: expected mqtt://host[:port]"),
+        (["track", "-d", "none.txt", "-o", "x.txt"], 66, "none.txt: expected"),
+        (["run", "none.yaml"], 78, "none.yaml: expected a readable file"),
+        (["detect", "-m", "m.tflite", "-s", "rtsp://camera/1", "-o", "x"], 70, "m.tflite"),
+    ],
+)
+def test_bad_option_is_one_line(arguments: list[str], code: int, expected: str) -> None:
+    done = agent(*arguments)
+    assert done.returncode == code
+    assert expected in one_line(done)
+
+
+def test_watch_without_a_broker_is_one_line() -> None:
+    done = agent("watch", "--broker", f"mqtt://127.0.0.1:{free_port()}")
+    assert done.returncode == 69
+    assert "connection refused" in one_line(done)
+
+
+def test_wrong_password_is_one_line(tmp_path: Path, mosquitto_with_password: Mosquitto) -> None:
+    config = street(tmp_path, mosquitto_with_password.url)
+    text = config.read_text().replace("}\noutbox", ", username: agent, password: hunter2}\noutbox")
+    config.write_text(text)
+    run, watch = agent("run", config), agent("watch", "--config", config)
+    assert (run.returncode, watch.returncode) == (69, 69)
+    for done in (run, watch):
+        assert "hunter2" not in done.stderr + done.stdout
+        assert "uthori" in one_line(done)  # "Not authorized", in either spelling
+
+
+def test_track_follows_detections_online(tmp_path: Path) -> None:
+    lines = [f"{frame},-1,{10 + 3 * frame},50,20,40,0.97\n" for frame in range(1, 31)]
+    (tmp_path / "det.txt").write_text("".join(lines))
+    done = agent("track", "-d", tmp_path / "det.txt", "-o", tmp_path / "tracks.txt", "--fps", "10")
+    assert done.returncode == 0, done.stderr
+    rows = np.loadtxt(tmp_path / "tracks.txt", delimiter=",")
+    assert set(rows[:, 1]) == {1.0}
+    assert len(rows) >= 29
+
+
+def test_json_schema_accepts_the_example_and_refuses_an_unknown_key(tmp_path: Path) -> None:
+    import jsonschema
+    import yaml
+
+    schema = json.loads(agent("schema").stdout)
+    example = yaml.safe_load(agent("example").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(example, schema)
+    with pytest.raises(jsonschema.ValidationError, match="sourse"):
+        jsonschema.validate({**example, "sourse": 1}, schema)
+
+
+def test_help_answers_without_heavy_imports_in_its_own_time() -> None:
+    done = agent("--help")
+    assert done.returncode == 0
+    for command in ("run", "demo", "check", "watch", "detect", "track", "bench"):
+        assert command in done.stdout
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    from agent.version import __version__
+
+    assert agent("--version").stdout.strip() == f"edgetrack-agent {__version__}"
+
+
+def test_output_into_a_closed_pipe_is_quiet() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m agent.cli example | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+    )
+    assert done.stderr == ""
