@@ -101,11 +101,12 @@ def to_values(content: NDArray[Any], tensor: Tensor) -> FloatArray:
 
 
 def fit_layout(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """`value` with another shape of as many elements: as it is, NCHW turned to NHWC or back, or reshaped."""
+    """`value` with another shape of as many elements: channels moved last or first, or else reshaped."""
     if value.shape == shape:
         return value
-    if value.ndim == len(shape) == 4:
-        for order in ((0, 2, 3, 1), (0, 3, 1, 2)):
+    orders = {4: ((0, 2, 3, 1), (0, 3, 1, 2)), 3: ((0, 2, 1),)}
+    if value.ndim == len(shape):
+        for order in orders.get(value.ndim, ()):
             if tuple(value.shape[i] for i in order) == shape:
                 return value.transpose(order)
     return value.reshape(shape)

@@ -59,6 +59,8 @@ def read_tflite(path: Path) -> TfliteModel:
     """
     try:
         size = path.stat().st_size
+        if not path.is_file():  # a pipe or device would never end
+            raise DataError(str(path), "expected a .tflite file, got a folder or a device")
         if size > MAX_FILE_BYTES:
             raise DataError(str(path), f"expected a model under 2 GiB, got {size} bytes")
         content = path.read_bytes()

@@ -50,7 +50,7 @@ def test_what_is_no_model_is_said_so(content: bytes, text: str) -> None:
 
 
 def test_missing_file_and_folder_are_said_so(tmp_path: Path) -> None:
-    for path in (tmp_path / "nothing.tflite", tmp_path):
+    for path in (tmp_path / "nothing.tflite", tmp_path, Path("/dev/zero")):
         with pytest.raises(DataError, match=r"expected a \.tflite file"):
             read_tflite(path)
 

@@ -207,6 +207,7 @@ def test_layout_is_turned_both_ways() -> None:
     np.testing.assert_array_equal(fit_layout(nchw, (1, 3, 4, 2)), nhwc)
     np.testing.assert_array_equal(fit_layout(nhwc, (1, 2, 3, 4)), nchw)
     assert fit_layout(nchw, (24,)).shape == (24,)
+    np.testing.assert_array_equal(fit_layout(nchw[0], (2, 4, 3)), nchw[0].transpose(0, 2, 1))
     with pytest.raises(ValueError, match="reshape"):
         fit_layout(nchw, (5, 5))
 
