@@ -50,7 +50,7 @@ _REQUIRED = {
     "min_s": "30",
     "settled_s": "10",
     "within_s": "60",
-    "windows": '[{start: "22:00", end: "06:00"}]',
+    "windows": '[{days: [mon, tue], start: "22:00", end: "06:00"}]',
 }
 
 

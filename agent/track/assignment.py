@@ -1,7 +1,7 @@
 """scipy's linear sum assignment, without the rest of scipy.optimize.
 
-The public import brings 320 modules: 33 MB and, on a Raspberry Pi Zero, seconds. The compiled solver needs none
-of them; where a scipy keeps it elsewhere, the public import serves.
+The public import brings 320 modules, 33 MB and 0.4 s on a workstation. The compiled solver needs none of them;
+where a scipy keeps it elsewhere, the public import serves.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,7 @@ def _compiled_solver() -> Solver | None:
                 spec.loader.exec_module(module)
             except ImportError:
                 return None
-            solver: Any = getattr(module, "linear_sum_assignment", None)
-            return solver
+            return cast("Solver | None", getattr(module, "linear_sum_assignment", None))
     return None
 
 
