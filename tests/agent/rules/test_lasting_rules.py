@@ -38,15 +38,21 @@ def test_dwell_begins_after_its_time_and_ends_on_leaving(play: Any, walk: Any) -
 
 def test_dwell_survives_occlusion_but_begins_only_when_seen(play: Any, walk: Any) -> None:
     path = [(0, 500, 300), (12, 500, 300)]
-    assert story(play(scene(kind="dwell", zone="yard", min_s=5.0), [walk(path, hidden=[(2, 4)])], fps=10))[0] == (
+    assert story(play(scene(kind="dwell", zone="yard", min_s=5.0), [walk(path, hidden=[(2, 4)])], fps=10))[
+        0
+    ] == (
         "start",
         5.0,
     )
-    assert story(play(scene(kind="dwell", zone="yard", min_s=5.0), [walk(path, hidden=[(4, 9)])], fps=10)) == [
+    assert story(
+        play(scene(kind="dwell", zone="yard", min_s=5.0), [walk(path, hidden=[(4, 9)])], fps=10)
+    ) == [
         ("start", 9.0),
         ("end", 12.1),
     ]
-    assert story(play(scene(kind="dwell", zone="yard", min_s=5.0), [walk(path, hidden=[(6, 11)])], fps=10)) == [
+    assert story(
+        play(scene(kind="dwell", zone="yard", min_s=5.0), [walk(path, hidden=[(6, 11)])], fps=10)
+    ) == [
         ("start", 5.0),
         ("end", 12.1),
     ]
@@ -59,9 +65,17 @@ def test_dwell_counts_again_after_leaving(play: Any, walk: Any) -> None:
 
 def test_updates_come_at_their_rate_while_it_lasts(play: Any, walk: Any) -> None:
     played = play(
-        scene(kind="dwell", zone="yard", min_s=2.0, update_every_s=3.0), [walk([(0, 500, 300), (12, 500, 300)])], fps=10
+        scene(kind="dwell", zone="yard", min_s=2.0, update_every_s=3.0),
+        [walk([(0, 500, 300), (12, 500, 300)])],
+        fps=10,
     )
-    assert story(played) == [("start", 2.0), ("update", 5.0), ("update", 8.0), ("update", 11.0), ("end", 12.1)]
+    assert story(played) == [
+        ("start", 2.0),
+        ("update", 5.0),
+        ("update", 8.0),
+        ("update", 11.0),
+        ("end", 12.1),
+    ]
     assert len({alert.incident for alert in played.told()}) == 1
 
 
@@ -159,7 +173,9 @@ def test_wrong_way_measures_angles_on_the_screen_not_in_fractions(play: Any, wal
 
 def test_wrong_way_needs_travel_and_time(play: Any, walk: Any) -> None:
     rule = scene(kind="wrong-way", allowed=[[0.1, 0.5], [0.9, 0.5]], for_s=1.0)
-    trembling = walk([(0.1 * n, 500 + x, 300) for n, x in enumerate(np.random.default_rng(0).normal(0, 2, 80))])
+    trembling = walk(
+        [(0.1 * n, 500 + x, 300) for n, x in enumerate(np.random.default_rng(0).normal(0, 2, 80))]
+    )
     assert play(rule, [trembling]).story == []
     short = walk([(0, 300, 300), (3, 600, 300), (3.6, 540, 300), (8, 900, 300)])
     assert play(rule, [short]).story == []
@@ -189,7 +205,8 @@ def test_speed_over_ground_follows_the_homography(play: Any, walk: Any) -> None:
     import cv2
 
     to_picture = cv2.getPerspectiveTransform(
-        np.array(ground["metres"], np.float32), np.array(ground["points"], np.float32) * np.float32([1000, 500])
+        np.array(ground["metres"], np.float32),
+        np.array(ground["points"], np.float32) * np.float32([1000, 500]),
     )
     times = np.arange(0, 2.55, 0.05)
     metres = np.stack((np.full_like(times, 3.5), 30 - 12.0 * times), axis=1)  # 12 m/s towards the camera
@@ -217,14 +234,21 @@ def test_stopped_counts_from_where_the_rest_began_and_ends_on_moving(play: Any, 
 
 def test_stopped_ignores_trembling_and_a_bad_box_but_not_creeping(play: Any, walk: Any) -> None:
     rng = np.random.default_rng(0)
-    noise = [(0.1 * n, 500 + dx, 300 + dy) for n, (dx, dy) in enumerate(rng.normal(0, 1.5, (200, 2)).tolist())]
+    noise = [
+        (0.1 * n, 500 + dx, 300 + dy) for n, (dx, dy) in enumerate(rng.normal(0, 1.5, (200, 2)).tolist())
+    ]
     noise[100:103] = [(t, x + 40, y) for t, x, y in noise[100:103]]
-    assert [p for p, _ in story(play(scene(kind="stopped", min_s=12.0), [walk(noise)], fps=10))] == ["start", "end"]
+    assert [p for p, _ in story(play(scene(kind="stopped", min_s=12.0), [walk(noise)], fps=10))] == [
+        "start",
+        "end",
+    ]
     creeping = walk([(0, 300, 300), (20, 400, 300)])
     assert play(scene(kind="stopped", min_s=5.0), [creeping]).story == []
 
 
-def test_a_parked_car_hidden_for_a_while_is_one_incident_though_its_track_changes(play: Any, walk: Any) -> None:
+def test_a_parked_car_hidden_for_a_while_is_one_incident_though_its_track_changes(
+    play: Any, walk: Any
+) -> None:
     first = walk([(0, 500, 300), (20, 500, 300)], id=1, label=1, lost_s=2.0)
     again = walk([(28, 502, 301), (45, 502, 301)], id=9, label=1)
     other = walk([(15, 100, 310), (45, 900, 310)], id=2)

@@ -89,7 +89,9 @@ def test_a_short_touch_is_no_entering_when_it_must_last(play: Any, walk: Any) ->
     assert enter.time_s - enter.evidence["at_s"] == pytest.approx(0.5, abs=0.1)
 
 
-def test_appearing_and_vanishing_inside_are_entering_and_leaving_unless_switched_off(play: Any, walk: Any) -> None:
+def test_appearing_and_vanishing_inside_are_entering_and_leaving_unless_switched_off(
+    play: Any, walk: Any
+) -> None:
     inside = walk([(0, 500, 300), (3, 510, 300)])
     played = play(yard(), [inside, walk([(0, 10, 10), (8, 10, 10)], id=2)])
     assert [(kind, phase) for kind, phase, _ in played.story] == [
@@ -105,7 +107,9 @@ def test_appearing_and_vanishing_inside_are_entering_and_leaving_unless_switched
     assert silent.story == []
 
 
-def test_the_edge_belongs_to_the_zone_and_the_picture_s_edge_holds_what_is_beyond(play: Any, walk: Any) -> None:
+def test_the_edge_belongs_to_the_zone_and_the_picture_s_edge_holds_what_is_beyond(
+    play: Any, walk: Any
+) -> None:
     on_edge = walk([(0, 600, 300), (2, 600, 300)])
     assert len(play(yard(), [on_edge]).told(kind="enter")) == 1
     to_the_border = {"points": [[0.4, 0.8], [0.6, 0.8], [0.6, 1.0], [0.4, 1.0]]}
@@ -140,8 +144,12 @@ def test_an_excluded_zone_is_cut_out(play: Any, walk: Any) -> None:
     assert len(fast.told(kind="enter")) == 2
 
 
-def test_hidden_inside_stays_inside_and_hidden_on_the_way_is_found_when_seen_again(play: Any, walk: Any) -> None:
-    hidden = walk([(0, 300, 300), (2, 500, 300), (8, 500, 300), (10, 300, 300), (12, 200, 300)], hidden=[(3, 7)])
+def test_hidden_inside_stays_inside_and_hidden_on_the_way_is_found_when_seen_again(
+    play: Any, walk: Any
+) -> None:
+    hidden = walk(
+        [(0, 300, 300), (2, 500, 300), (8, 500, 300), (10, 300, 300), (12, 200, 300)], hidden=[(3, 7)]
+    )
     assert [(kind, phase) for kind, phase, _ in play(yard(), [hidden]).story] == [
         ("enter", "instant"),
         ("inside", "start"),
@@ -166,7 +174,9 @@ def test_what_a_tentative_track_did_is_told_once_it_is_confirmed(play: Any, walk
 
 
 def test_the_picture_may_change_its_size(make_tracks: Any) -> None:
-    engine = RuleEngine(RulesSettings.model_validate(yard(when=["enter"])), labels=("person",), new_id=lambda: "1")
+    engine = RuleEngine(
+        RulesSettings.model_validate(yard(when=["enter"])), labels=("person",), new_id=lambda: "1"
+    )
 
     def row(x: float, y: float, scale: float) -> Any:
         return make_tracks([(1, 1, x * scale, y * scale, 20 * scale, 40 * scale, 0, 0.9, 1.0)])
