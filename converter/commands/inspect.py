@@ -71,8 +71,14 @@ def print_inspection(inspection: Inspection, console: Console, every: bool = Fal
     if len(model.subgraphs) > 1:
         console.print(f"  {len(model.subgraphs)} subgraphs; operators below are those of the first")
     console.print(operator_table(model, verdict, every))
-    colour = "green" if verdict.mapped == verdict.total else "yellow" if verdict.mapped else "red"
-    console.print(f"[{colour}]{verdict.mapped} of {verdict.total} operators map to the Edge TPU[/{colour}]")
+    if verdict.compiled:
+        left = verdict.total - verdict.mapped
+        console.print(f"[green]compiled for the Edge TPU[/green], {left} operators on the CPU beside it")
+    else:
+        colour = "green" if verdict.mapped == verdict.total else "yellow" if verdict.mapped else "red"
+        console.print(
+            f"[{colour}]{verdict.mapped} of {verdict.total} operators map to the Edge TPU[/{colour}]"
+        )
     if verdict.refused is not None:
         console.print(
             f"  [red]refused[/red] {escape(verdict.refused.text)}; {escape(verdict.refused.advice)}"
@@ -82,7 +88,8 @@ def print_inspection(inspection: Inspection, console: Console, every: bool = Fal
         reason = stop.reason.text if stop.reason else ""
         behind = f"; {verdict.waiting} operators behind it would map" if verdict.waiting else ""
         console.print(f"  ends at  operator {stop.index} {escape(stop.name)}: {escape(reason)}{behind}")
-    console.print(f"  memory   {verdict.memory.text}")
+    if verdict.mapped and not verdict.compiled:
+        console.print(f"  memory   {verdict.memory.text}")
     for runtime in inspection.runtimes:
         answer = {
             True: "[green]loads[/green]",

@@ -65,6 +65,13 @@ def test_all_mapped_exits_0_and_says_so(shared_data: Path) -> None:
         assert word in done.stdout
 
 
+def test_compiled_file_is_called_so(shared_data: Path) -> None:
+    done = convert("inspect", shared_data / "edgetpu_pairs" / "keras_lstm_mnist_ptq_edgetpu.tflite")
+    assert done.returncode == 0
+    assert "compiled for the Edge TPU, 0 operators on the CPU beside it" in done.stdout
+    assert "MiB of parameters" not in done.stdout
+
+
 def test_text_names_the_stop_its_reason_and_the_cut_boxes(shared_data: Path) -> None:
     done = convert("inspect", shared_data / "models" / "yolox_nano_published_int8_broken.tflite")
     assert done.returncode == 1
