@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import ast
 import json
+import lzma
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 _MAX_BYTES = 1_000_000  # of one member, unpacked
+# What zipfile and its decompressors raise on damaged, encrypted or unknown content.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ def read_embedded(path: Path) -> Embedded:
             for member in archive.infolist()[:16]:
                 if member.file_size <= _MAX_BYTES:
                     texts[PurePosixPath(member.filename).name] = archive.read(member).decode("utf-8")
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError, NotImplementedError, RuntimeError):
+    except _UNREADABLE:
         return Embedded({}, ())
     metadata: dict[str, Any] = {}
     labels: tuple[str, ...] = ()

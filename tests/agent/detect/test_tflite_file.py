@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from agent.detect.tflite_file import check_tflite
@@ -63,6 +64,23 @@ def test_a_file_that_lost_its_end_is_refused(small_models, tmp_path):
         passed.append(length)
     # What lies behind the last buffer, tensor and operator names nothing that a parser needs.
     assert all(length > 0.9 * len(whole) for length in passed), passed
+
+
+def test_random_damage_is_refused_or_passed_but_never_raises_else(small_models, tmp_path):
+    whole = (small_models / "ssd.tflite").read_bytes()
+    path = tmp_path / "damaged.tflite"
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(500):
+        content = np.frombuffer(whole, np.uint8).copy()
+        places = rng.integers(0, len(content), rng.integers(1, 20))
+        content[places] = rng.choice(np.uint8([0, 1, 127, 128, 255]), len(places))
+        path.write_bytes(content.tobytes())
+        try:
+            check_tflite(path)
+        except ModelError:
+            refused += 1
+    assert refused > 100
 
 
 @pytest.mark.data

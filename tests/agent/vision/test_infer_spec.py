@@ -163,6 +163,20 @@ def test_files_without_a_readable_zip_hold_nothing(tmp_path, content):
     assert (found.metadata, found.labels) == ({}, ())
 
 
+def test_a_damaged_zip_raises_nothing(tmp_path):
+    whole = tmp_path / "whole.zip"
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", json.dumps({"task": "detect", "names": ["person"] * 50}))
+    assert read_embedded(whole).labels == ("person",) * 50
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged.zip"
+    for _ in range(500):
+        content = np.frombuffer(whole.read_bytes(), np.uint8).copy()
+        content[rng.integers(0, len(content), 3)] = rng.integers(0, 256, 3, dtype=np.uint8)
+        path.write_bytes(content.tobytes())
+        assert set(read_embedded(path).labels) <= {"person"}
+
+
 def test_a_member_that_unpacks_to_more_than_a_megabyte_is_left_alone(model):
     with zipfile.ZipFile(model, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("metadata.json", json.dumps({"task": "detect", "names": ["x" * 2_000_000]}))
