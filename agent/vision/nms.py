@@ -35,7 +35,9 @@ def keep_best(detections: Detections, min_iou: float, max_detections: int = 300)
         block = order[start : start + _BLOCK]
         if len(kept):
             block = block[~_overlaps(detections, kept, block, min_iou).any(axis=0)]
-        kept = np.concatenate([kept, block[_settle(np.triu(_overlaps(detections, block, block, min_iou), k=1))]])
+        kept = np.concatenate(
+            [kept, block[_settle(np.triu(_overlaps(detections, block, block, min_iou), k=1))]]
+        )
         if len(kept) >= max_detections:
             break
     return kept[:max_detections]
