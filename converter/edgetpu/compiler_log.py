@@ -138,7 +138,7 @@ def _model(block: str) -> CompiledModel:
     rows = tuple(
         LogOperator(found.group(1), int(found.group(2)), found.group(3))
         for line in block.splitlines()
-        if (found := _ROW.match(line)) and found.group(1) != "Operator"
+        if (found := _ROW.match(line[:400])) and found.group(1) != "Operator"
     )
     on_tpu = number(r"will run on Edge TPU: (\d+)")
     on_cpu = number(r"will run on CPU: (\d+)")

@@ -9,6 +9,7 @@ are laid out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -42,12 +43,17 @@ class ParameterMemory:
         return False if self.parameter_bytes > MOST_CAPACITY_BYTES else None
 
     @property
+    def segments(self) -> int:
+        """Edge TPUs in a row that hold all parameters, at least 1."""
+        return max(1, math.ceil(self.most_bytes / USUAL_CAPACITY_BYTES))
+
+    @property
     def text(self) -> str:
         """One sentence for a person."""
         low, high = self.parameter_bytes / MIB, self.most_bytes / MIB
         fate = {
             True: "all fit on the chip",
-            False: "they do not fit: the rest is sent at each inference; think of --segments",
+            False: f"they do not fit, the rest is sent each time; --segments {self.segments} would do",
             None: "whether all fit is too close to tell",
         }[self.fits]
         return f"{low:.2f} to {high:.2f} MiB of parameters for 6.9 to 7.7 MiB (estimate): {fate}"
