@@ -307,10 +307,10 @@ class Delivery:
 
     def _forget(self, *, now: bool = False) -> None:
         """Delete acknowledged alerts from the outbox, many at a time."""
+        nothing_to_come = not self._in_flight and (self._drain_wanted or self._stop_at is not None)
         if self._acknowledged and (
             now
-            or self._drain_wanted
-            or self._stop_at is not None
+            or nothing_to_come
             or len(self._acknowledged) >= _FORGET_AT
             or time.monotonic() - self._acknowledged_s >= _FORGET_EVERY_S
         ):

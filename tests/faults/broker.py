@@ -28,7 +28,7 @@ class Broker:
 
     Args:
         folder: for its configuration, log and persistence.
-        persistent: write every change to disk within a second, keep sessions.
+        persistent: write every change to disk at once, as a receiver that must not lose needs it.
         listener: further lines for the configuration; `allow_anonymous true` unless given.
     """
 

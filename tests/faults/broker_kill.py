@@ -1,0 +1,100 @@
+"""mosquitto is killed (SIGKILL) and started again and again under a steady stream of alerts.
+
+    python -m tests.faults.broker_kill [--cycles 100] [--rate 50]
+
+Prints one line of JSON; exits 1 when an alert is lost or a camera's order is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from agent.alerts.publisher import AlertPublisher
+from agent.alerts.schema import new_id
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.records import Alert, Phase
+from tests.faults.broker import Broker
+from tests.faults.receiving import Receiving
+
+
+def make_alert() -> Alert:
+    """An alert without a track."""
+    now = time.time()
+    return Alert(
+        "gate", "enter", Phase.INSTANT, new_id(), time.monotonic(), now, (640, 480), time.monotonic()
+    )
+
+
+def run(folder: Path, cycles: int, rate: float, seed: int = 1) -> dict[str, float]:
+    """Kill the broker `cycles` times under `rate` alerts/s; the figures."""
+    generator = random.Random(seed)
+    committed: set[str] = set()
+    reconnects_s: list[float] = []
+    finished = threading.Event()
+    outbox = OutboxSettings(path=folder / "outbox.sqlite", synchronous="normal")
+    broker = Broker(folder, persistent=True).start()
+    settings = BrokerSettings(url=broker.url, reconnect_max_s=0.5)
+    try:
+        with Receiving(broker.url) as receiving, AlertPublisher(settings, outbox, "porch") as publisher:
+
+            def publish() -> None:
+                due, number = time.monotonic(), 0
+                while not finished.is_set():
+                    committed.add(publisher.publish(make_alert(), f"camera{number % 3}"))
+                    number += 1
+                    due += 1 / rate
+                    finished.wait(max(0.0, due - time.monotonic()))
+
+            thread = threading.Thread(target=publish)
+            thread.start()
+            started_s = time.monotonic()
+            for _ in range(cycles):
+                finished.wait(generator.uniform(0.1, 1.0))
+                connects = publisher.stats.connects
+                broker.kill()
+                finished.wait(generator.uniform(0.0, 0.2))
+                broker.start()
+                up_s = time.monotonic()
+                while publisher.stats.connects == connects and time.monotonic() - up_s < 30:
+                    finished.wait(0.005)
+                reconnects_s.append(time.monotonic() - up_s)
+            elapsed_s = time.monotonic() - started_s
+            finished.set()
+            thread.join()
+            drained = publisher.drain(30)
+            receiving.wait_for(committed, 5)
+            verdict = receiving.verdict(committed)
+            return {
+                "cycles": cycles,
+                **verdict.as_dict(),
+                "drained": drained,
+                "sent": publisher.stats.sent,
+                "elapsed_s": round(elapsed_s, 1),
+                "reconnect_p50_s": round(statistics.median(reconnects_s), 3),
+                "reconnect_max_s": round(max(reconnects_s), 3),
+            }
+    finally:
+        broker.kill()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cycles", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=50.0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = run(Path(folder), arguments.cycles, arguments.rate)
+    print(json.dumps({"fault": "broker_kill", **figures}))
+    sys.exit(bool(figures["lost"] or figures["out_of_order"] or not figures["drained"]))
+
+
+if __name__ == "__main__":
+    main()
