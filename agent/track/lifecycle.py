@@ -34,6 +34,26 @@ class TrackTable:
         self.whole: IntArray = np.zeros((3, 0), np.int64)
         self.real: Float64Array = np.zeros((4, 0))
 
+    @classmethod
+    def restored(cls, next_id: int, motion: object, whole: object, real: object) -> TrackTable:
+        """A table of what another one held.
+
+        Raises:
+            ValueError: the arrays do not fit each other.
+        """
+        table = cls()
+        table.next_id = int(next_id)
+        table.motion = np.array(motion, np.float64)
+        table.whole = np.array(whole, np.int64)
+        table.real = np.array(real, np.float64)
+        count = table.whole.shape[-1]
+        shapes = (table.motion.shape, table.whole.shape, table.real.shape)
+        if shapes != ((5, 4, count), (3, count), (4, count)):
+            raise ValueError(f"expected arrays (5, 4, N), (3, N) and (4, N), got {shapes}")
+        if count and not 0 < table.whole[IDS].max() < table.next_id:
+            raise ValueError(f"expected ids below next_id {table.next_id}, got {table.whole[IDS].max()}")
+        return table
+
     def __len__(self) -> int:
         return self.whole.shape[1]
 

@@ -26,6 +26,10 @@ class TrackerSettings(Section):
     """False: a track takes only detections of its own class. True: it takes any, and its label is the one
     its detections voted for; for detectors that waver between classes."""
 
+    learn_scores: bool = True
+    """Bring scores to the scale of the levels below, on which a sure detection has 0.99: by the quantiles in
+    the detector's ModelSpec where it has them, else by the detections seen so far. False: the levels are
+    compared with the detector's own scores."""
     high_score: Fraction = 0.7
     """Detections from this score up are matched first, with every track."""
     low_score: Fraction = 0.5
@@ -40,12 +44,12 @@ class TrackerSettings(Section):
     """The same in the second stage: what the first left over, after the camera's shift is compensated."""
     min_iou_low: Fraction = 0.40
     """The same in the third stage: detections of low score."""
-    box_buffer: Annotated[float, Field(ge=1.0, le=4.0)] = 1.25
+    box_buffer: Annotated[float, Field(ge=1.0, le=4.0)] = 1.15
     """Boxes are enlarged by this factor before their IoU is taken, so that small and fast objects still
     overlap. Higher bridges larger jumps and confuses neighbours."""
     box_buffer_per_s: Annotated[float, Field(ge=0.0, le=20.0)] = 3.0
     """What a second between two frames adds to that factor: the longer the step, the farther an object is
-    from where it was expected. At 30 frames/s 0.1, at 7 frames/s 0.43; no more than for half a second."""
+    from where it was expected. No more than for half a second."""
     height_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.75
     """Weight of the height cue: how much differing vertical extents speak against a pair; 0 is off."""
     lost_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.15

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,10 @@ from agent.track.association import NO_ROWS, Pairs, Rows, assign, gated, side_ma
 from agent.track.camera_motion import camera_shift
 from agent.track.kalman import CY, BatchedKalman, Float64Array, H, P, V, W
 from agent.track.lifecycle import FIRST, HITS, IDS, LABELS, LAST, SCORE, TrackTable
+from agent.track.score_scale import ScoreScale
 from agent.track.settings import TrackerSettings
 
+_STATE_VERSION = 1
 _MIN_SIDE_PX = 1e-3
 _LONGEST_STEP_S = 0.5
 """Up to this step boxes are enlarged further; beyond, they would overlap everything."""
@@ -34,11 +38,13 @@ class _Found:
 
     Args:
         z: (4, N) centre x, centre y, width, height in px.
-        scores: (N,) float64.
+        raw_scores: (N,) float64, as the detector gave them.
+        scores: (N,) float64, on the scale of the settings' levels.
         labels: (N,).
     """
 
     z: Float64Array
+    raw_scores: Float64Array
     scores: Float64Array
     labels: IntArray
 
@@ -48,11 +54,14 @@ class Tracker:
 
     Args:
         settings: section `tracker` of the configuration.
+        score_quantiles: of the detector's ModelSpec, so that the score levels fit it from the first frame.
 
     Ids start at 1 in each tracker and are never given twice, not even after `reset()`.
     """
 
-    def __init__(self, settings: TrackerSettings | None = None) -> None:
+    def __init__(
+        self, settings: TrackerSettings | None = None, score_quantiles: Sequence[float] = ()
+    ) -> None:
         self._settings = s = settings or TrackerSettings()
         self._kalman = BatchedKalman(
             (s.position_noise, s.size_noise),
@@ -61,6 +70,7 @@ class Tracker:
         )
         self._own_sides = side_matrix(1.0)
         self._blend = np.array([s.centre_blend, s.centre_blend, s.size_blend, s.size_blend])[:, None]
+        self._scale = ScoreScale(score_quantiles) if s.learn_scores else None
         self._table = TrackTable()
         self._time_s = -math.inf
         self._dt_s = 0.0
@@ -70,6 +80,38 @@ class Tracker:
         """Forget all tracks and the time, as when a camera was moved or a recording starts again."""
         self._table.clear()
         self._time_s = -math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the tracker knows, in JSON types; the settings are not part of it."""
+        table = self._table
+        return {
+            "version": _STATE_VERSION,
+            "time_s": self._time_s if math.isfinite(self._time_s) else None,
+            "next_id": table.next_id,
+            "motion": table.motion.tolist(),
+            "whole": table.whole.tolist(),
+            "real": table.real.tolist(),
+            "scores": self._scale.state() if self._scale is not None else None,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where another tracker's `state_dict()` was taken: what follows is the same, bit for bit.
+
+        Raises:
+            DataError: it is not of that form. The tracker is as it was before.
+        """
+        try:
+            if state["version"] != _STATE_VERSION:
+                raise ValueError(f"expected version {_STATE_VERSION}, got {state['version']}")
+            table = TrackTable.restored(state["next_id"], state["motion"], state["whole"], state["real"])
+            time_s = -math.inf if state["time_s"] is None else float(state["time_s"])
+            if self._scale is not None and state["scores"] is not None:
+                self._scale.load(state["scores"])
+        except KeyError as error:
+            raise DataError("tracker state", f"expected a field {error}, got none") from error
+        except (TypeError, ValueError) as error:
+            raise DataError("tracker state", str(error)) from error
+        self._table, self._time_s = table, time_s
 
     def update(
         self, detections: Detections, time_s: float, frame_size: tuple[int, int] | None = None
@@ -95,7 +137,7 @@ class Tracker:
                 f"expected a time after {self._time_s:g} s, got {time_s:g} s",
                 "give frames in order, or reset() the tracker",
             )
-        found = _checked(detections)
+        found = self._read(detections)
         settings, table = self._settings, self._table
         self._dt_s = time_s - self._time_s if len(table) else 0.0
         self._time_s = time_s
@@ -104,8 +146,10 @@ class Tracker:
         rows, columns = self._associate(found)
         blended = None
         if len(rows):
-            z, scores = found.z[:, columns], found.scores[columns]
-            noise = 1.0 + settings.score_noise * (1.0 - scores) if settings.score_noise else 1.0
+            z, scores = found.z[:, columns], found.raw_scores[columns]
+            noise: Float64Array | float = 1.0
+            if settings.score_noise:
+                noise = 1.0 + settings.score_noise * (1.0 - found.scores[columns])
             motion = self._kalman.update(table.motion[:, :, rows], z, noise)
             table.motion[:, :, rows] = motion
             table.seen(rows, scores, time_s)
@@ -119,6 +163,24 @@ class Tracker:
         if removed is not None and removed.any():
             table.keep(~removed)
         return tracks
+
+    def _read(self, detections: Detections) -> _Found:
+        """Detections in the filter's form.
+
+        Raises:
+            DataError: a box is not finite or has no area, or a score is not in 0..1; the first is named.
+        """
+        boxes = detections.boxes.astype(np.float64)
+        raw = detections.scores.astype(np.float64)
+        z = _TO_CENTRES @ boxes.T
+        if not len(raw):
+            return _Found(z, raw, raw, detections.labels)
+        size = z[W:]
+        # A NaN fails every comparison; a single infinity makes its side infinite, two make it a NaN.
+        fine = _MIN(size, None) > 0 and _MAX(size, None) < math.inf
+        if not (fine and _MIN(raw) >= 0 and _MAX(raw) <= 1):
+            _name_the_first_fault(boxes, raw)
+        return _Found(z, raw, raw if self._scale is None else self._scale(raw), detections.labels)
 
     def _predict(self) -> None:
         """Move all tracks to this frame; those that were not seen in the last one slow down."""
@@ -203,7 +265,7 @@ class Tracker:
         if len(new):
             table.born(
                 self._kalman.start(found.z[:, new]),
-                found.scores[new],
+                found.raw_scores[new],
                 found.labels[new],
                 self._time_s,
             )
@@ -249,24 +311,6 @@ class Tracker:
             age_s=(self._time_s - table.real[FIRST]).astype(np.float32),
             since_seen_s=since_seen_s.astype(np.float32),
         )
-
-
-def _checked(detections: Detections) -> _Found:
-    """Detections in the filter's form.
-
-    Raises:
-        DataError: a box is not finite or has no area, or a score is not in 0..1; the first such is named.
-    """
-    boxes = detections.boxes.astype(np.float64)
-    scores = detections.scores.astype(np.float64)
-    z = _TO_CENTRES @ boxes.T
-    if len(scores):
-        size = z[W:]
-        # A NaN fails every comparison; a single infinity makes its side infinite, two make it a NaN.
-        fine = _MIN(size, None) > 0 and _MAX(size, None) < math.inf
-        if not (fine and _MIN(scores) >= 0 and _MAX(scores) <= 1):
-            _name_the_first_fault(boxes, scores)
-    return _Found(z, scores, detections.labels)
 
 
 def _name_the_first_fault(boxes: Float64Array, scores: Float64Array) -> None:

@@ -1,0 +1,110 @@
+"""What a detector's scores mean: one scale for all detectors, so that the tracker's levels fit each of them.
+
+A Faster R-CNN is sure at 0.99, a small YOLO at 0.85. The tracker's levels are meant for the first; scores of
+others are sharpened, s' = 1 - (1 - s)^κ, so that the score which a detector gives when it is sure becomes
+0.99. The sure score is the 90 % quantile of the detections, each weighted by its score, so that it hardly
+matters how many weak ones the detector lets through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agent.track.kalman import Float64Array
+
+SURE = 0.99
+"""The sure score of the scale that the tracker's levels are meant for."""
+_SURE_QUANTILE = 0.9
+_MAX_SHARPENING = 3.0
+"""However weak its scores: a detection of 0.61 or less never reaches the level 0.94."""
+_WEAKEST = 0.3
+"""Detections below this say nothing about how sure a detector can be."""
+_KEPT = 512
+_PRIOR = 16
+"""So many sure detections are assumed to have been seen before the first one."""
+
+
+class ScoreScale:
+    """Brings scores to the tracker's scale.
+
+    Args:
+        quantiles: of the detector's scores, evenly spaced from 0 to 1, as its ModelSpec has them. Then the
+            scale is fixed; without them it is learnt from the detections themselves.
+    """
+
+    def __init__(self, quantiles: Sequence[float] = ()) -> None:
+        self._fixed = len(quantiles) > 0
+        self._recent = np.zeros(_KEPT)
+        self._count = 0
+        self._measured = 0
+        self.sharpening = 1.0
+        """κ: 1 leaves scores as they are."""
+        if self._fixed:
+            self.sharpening = _sharpening(_sure_score(np.asarray(quantiles, np.float64)))
+
+    def clear(self) -> None:
+        """Forget what was learnt."""
+        if not self._fixed:
+            self._count = self._measured = 0
+            self.sharpening = 1.0
+
+    def __call__(self, scores: Float64Array) -> Float64Array:
+        """Scores (N,) on the tracker's scale; learns from them unless the scale is fixed."""
+        if not self._fixed:
+            self._learn(scores)
+        if self.sharpening == 1.0:
+            return scores
+        sharpened: Float64Array = 1.0 - (1.0 - scores) ** self.sharpening
+        return sharpened
+
+    def _learn(self, scores: Float64Array) -> None:
+        strong = scores[scores >= _WEAKEST][:_KEPT]
+        places = (self._count + np.arange(len(strong))) % _KEPT
+        self._recent[places] = strong
+        self._count += len(strong)
+        # While little is known every frame counts; later a look now and then is enough.
+        if self._count - self._measured > min(self._measured, _KEPT) // 16:
+            self._measure()
+
+    def _measure(self) -> None:
+        self._measured = self._count
+        known = min(self._count, _KEPT)
+        if known and not self._fixed:
+            sure = _sure_score(self._recent[:known])
+            self.sharpening = _sharpening((known * sure + _PRIOR * SURE) / (known + _PRIOR))
+
+    def state(self) -> dict[str, Any]:
+        """What was learnt, in JSON types."""
+        return {"count": self._count, "recent": self._recent[: self._count].tolist()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state()` gave.
+
+        Raises:
+            KeyError, ValueError: it is not of that form.
+        """
+        recent = np.asarray(state["recent"], np.float64)
+        if recent.shape != (min(state["count"], _KEPT),):
+            raise ValueError(f"expected {min(state['count'], _KEPT)} recent scores, got shape {recent.shape}")
+        self._recent[: len(recent)] = recent
+        self._count = int(state["count"])
+        self._measure()
+
+
+def _sure_score(scores: Float64Array) -> float:
+    ordered = np.sort(scores)
+    weight = ordered.cumsum()
+    return float(ordered[np.searchsorted(weight, _SURE_QUANTILE * weight[-1])])
+
+
+def _sharpening(sure: float) -> float:
+    """κ with 1 - (1 - sure)^κ = SURE, within 1 … `_MAX_SHARPENING`."""
+    if sure >= SURE:
+        return 1.0
+    if sure <= 0.0:
+        return _MAX_SHARPENING
+    return min(math.log(1.0 - SURE) / math.log(1.0 - sure), _MAX_SHARPENING)
