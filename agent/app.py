@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
-import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from ulid import ULID
@@ -26,11 +24,15 @@ from agent.pipeline import CameraPipeline, CameraSummary, Observer
 from agent.records import Alert, Frame
 from agent.rules.engine import RuleEngine
 from agent.rules.masks import DetectionMasks
+from agent.run_control import RunControl
+from agent.service import CameraProgress, Notifier, ServiceWatch, configure_logging
 from agent.stage_times import StageTimes
 from agent.track import Tracker
 from agent.track.settings import TrackerSettings
 
 log = logging.getLogger("edgetrack")
+_STOP_S = 1.0
+"""For the last alerts, and again for saying offline, so that a stop takes less than five seconds in all."""
 
 
 def build_pipeline(
@@ -83,14 +85,24 @@ def build_pipeline(
 
 
 def tracker_settings(settings: TrackerSettings, detector: Detector) -> TrackerSettings:
-    """The settings with score levels on the scale of the detector; those that the user set stay."""
+    """The settings with score levels on the scale of the detector; what the user set stays.
+
+    The levels that the detector states hold from the first frame, so there is nothing to learn of its scores.
+    """
     names = ("low_score", "high_score", "birth_score")
+    given = settings.model_dump(exclude_unset=True)
+    if given.get("learn_scores"):
+        return settings
     own = dict(zip(names, detector.score_levels, strict=True))
-    return TrackerSettings.model_validate({**own, **settings.model_dump(exclude_unset=True)})
+    return TrackerSettings.model_validate({"learn_scores": False, **own, **given})
 
 
-def check_config(path: Path) -> Config:
+def check_config(path: Path, *, tpu_in_use: bool = False) -> Config:
     """Check a configuration and what it names: files, models, labels, rules.
+
+    Args:
+        path: the file.
+        tpu_in_use: leave out detectors that need an Edge TPU, since another holds it.
 
     Raises:
         ConfigError: with all faults.
@@ -99,12 +111,13 @@ def check_config(path: Path) -> Config:
     faults = []
     for name, camera in config.cameras.items():
         where = f"{path} cameras.{name}"
-        try:
-            detector = open_detector(camera.detector)
-            RuleEngine(camera, labels=detector.labels, new_id=str)
-            DetectionMasks(camera.masks, detector.labels)
-        except EdgetrackError as error:
-            faults.append(f"{where}.detector: {error}")
+        if camera.detector.device == "cpu" or not tpu_in_use:
+            try:
+                detector = open_detector(camera.detector)
+                RuleEngine(camera, labels=detector.labels, new_id=str)
+                DetectionMasks(camera.masks, detector.labels)
+            except EdgetrackError as error:
+                faults.append(f"{where}.detector: {error}")
         if not camera.live:  # a camera that is away for the moment is no fault of the configuration
             try:
                 open_source(camera).close()
@@ -119,37 +132,38 @@ def check_config(path: Path) -> Config:
 def run_config(path: Path, *, annotate: Path | None, record: Path | None, progress: bool) -> None:
     """`edgetrack-agent run`: until stopped, or until every file has ended; prints a summary.
 
+    On SIGHUP the configuration is taken anew. Should a new one pass its check and yet not start, the one
+    before it goes on.
+
     Raises:
         EdgetrackError: nothing could be started, or a file broke in the middle.
     """
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
-    config = load_config(path)
-    stop = threading.Event()
-    with stop_on_signals(stop):
-        summaries = App(config, annotate=annotate, record=record, progress=progress).run(stop)
+    configure_logging()
+    notifier = Notifier()
+    if notifier.watchdog_s is not None:
+        faulthandler.enable()  # the watchdog's SIGABRT then shows where each thread hangs
+    control = RunControl(lambda: check_config(path, tpu_in_use=True), notifier)
+    config, last_good = load_config(path), None
+    with control.on_signals():
+        while True:
+            app = App(config, annotate=annotate, record=record, progress=progress, notifier=notifier)
+            try:
+                summaries = app.run(control.stop)
+            except EdgetrackError as error:
+                if app.started or last_good is None:
+                    raise
+                log.error("%s; the old configuration goes on", error)  # noqa: TRY400 - the user's fault
+                config, last_good = last_good, None
+                continue
+            new = control.take_new()
+            if new is None:
+                break
+            config, last_good = new, config
     for summary in summaries:
         print(
             f"{summary.camera}: {summary.frames} frames at {summary.fps:.1f}/s, {summary.dropped} dropped, "
             f"{summary.tracks} tracks, {summary.alerts} alerts"
         )
-
-
-@contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop` within the block; a second one ends the process at once."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        log.info("%s: stopping", signal.Signals(number).name)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class App:
@@ -162,7 +176,9 @@ class App:
         progress: whether to show progress bars.
         console: where to show them; standard error when None.
         observers: called with every step of the camera of that name.
-        drain_s: how long to wait at the end for a broker that is slow or away.
+        drain_s: how long to wait for a broker that is slow or away when all files have ended; a stop takes
+            its own, shorter time.
+        notifier: the service manager, which is told when all cameras run and how they do.
     """
 
     def __init__(
@@ -175,6 +191,7 @@ class App:
         console: Console | None = None,
         observers: Mapping[str, Sequence[Observer]] | None = None,
         drain_s: float = 5.0,
+        notifier: Notifier | None = None,
     ) -> None:
         self._config = config
         self._annotate = annotate
@@ -183,7 +200,10 @@ class App:
         self._console = console or Console(stderr=True)
         self._observers = observers or {}
         self._drain_s = drain_s
+        self._notifier = notifier or Notifier({})
         self._errors: list[EdgetrackError] = []
+        self.started = False
+        """Whether every stage could be opened."""
 
     def run(self, stop: threading.Event) -> list[CameraSummary]:
         """Run every camera in a thread of its own until `stop`, or until all sources have ended.
@@ -198,7 +218,7 @@ class App:
         with ExitStack() as stack:
             pipelines = []
             publisher = AlertPublisher(config.broker, config.outbox, config.device)
-            stack.callback(lambda: publisher.close(self._drain_s))
+            stack.callback(lambda: publisher.close(_STOP_S if stop.is_set() else self._drain_s))
             bars = stack.enter_context(ProgressBars(self._console)) if self._progress else None
             for name, camera in config.cameras.items():
                 pipelines.append(self._build(name, camera, publisher, bars, stack))
@@ -211,12 +231,22 @@ class App:
             ]
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                thread.join()
+            self.started = True
+            cameras = [
+                CameraProgress(pipeline, thread, config.cameras[pipeline.summary.camera])
+                for pipeline, thread in zip(pipelines, threads, strict=True)
+            ]
+            with ServiceWatch(self._notifier, cameras, lambda: publisher.stats).running():
+                for thread in threads:
+                    thread.join()
             for name in config.cameras:
                 publisher.set_camera_status(name, {"state": "stopped"})
-            if not publisher.drain(self._drain_s):
-                self._errors.append(self._undelivered(publisher))
+            if not publisher.drain(_STOP_S if stop.is_set() else self._drain_s):
+                undelivered = self._undelivered(publisher)
+                if stop.is_set():  # asked for: that alerts wait for the next start is no failure then
+                    log.warning("%s", undelivered)
+                else:
+                    self._errors.append(undelivered)
         if self._errors:
             raise self._errors[0]
         return [pipeline.summary for pipeline in pipelines]
@@ -277,4 +307,10 @@ class App:
             pipeline.run(stop)
         except EdgetrackError as error:
             self._errors.append(error)
+            stop.set()
+        except Exception as error:
+            # A fault of ours: without this camera the agent would be blind and not say so.
+            name = pipeline.summary.camera
+            log.exception("camera %s: an unexpected fault", name)
+            self._errors.append(EdgetrackError(f"camera {name}", f"{type(error).__name__}: {error}"))
             stop.set()

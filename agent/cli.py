@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -201,15 +202,21 @@ def bench(
     )
 
 
+def _print_error(text: str) -> None:
+    from agent.service import in_journal, journal_lines
+
+    print(journal_lines(text, logging.ERROR) if in_journal(sys.stderr) else text, file=sys.stderr)
+
+
 def main() -> NoReturn:
     """The entry point: every error that a user can mend is one line and an exit code."""
     try:
         app()
     except ConfigError as error:
-        print(*error.faults, sep="\n", file=sys.stderr)
+        _print_error("\n".join(error.faults))
         sys.exit(error.exit_code)
     except EdgetrackError as error:
-        print(error, file=sys.stderr)
+        _print_error(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

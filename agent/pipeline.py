@@ -82,6 +82,8 @@ class CameraPipeline:
     ) -> None:
         self.summary = CameraSummary(camera)
         self.observers: list[Observer] = []
+        self.turns = 0
+        """How often the loop of `run` has turned: at least every half second, also without frames."""
         self.times = times
         self.reader = reader
         self._detector = detector
@@ -103,6 +105,7 @@ class CameraPipeline:
         started: float | None = None
         try:
             while not stop.is_set():
+                self.turns += 1
                 item = self.reader.get(timeout_s=0.5)
                 if item is None:
                     if self.reader.ended:

@@ -32,10 +32,14 @@ JOINERS = (
     "client",
     "config",
     "demo",
+    "doctor",
     "example",
+    "first_config",
     "observers",
     "offline",
     "pipeline",
+    "run_control",
+    "service",
     "watch",
 )
 HEAVY = {
