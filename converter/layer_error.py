@@ -18,7 +18,7 @@ from agent.errors import DataError
 from agent.records import FloatArray
 from converter.layer_match import activations, match_layers
 from converter.preserved_tensors import PreservedTensors, fit_layout, to_values
-from converter.tflite_model.scales import ScaleWarning, representable, scale_warnings
+from converter.tflite_model.scales import ScaleWarning, scale_warnings
 from converter.tflite_model.structure import Operator, Subgraph, Tensor
 
 MAX_DB = 120.0
@@ -118,7 +118,7 @@ class _Pair:
         self.signal = self.noise = 0.0
         self.low, self.high = math.inf, -math.inf
         self.outside = self.count = 0
-        self.kept = representable(tensor)
+        self.kept = tensor.representable
         self._seen: NDArray[np.bool_] = np.zeros(256, np.bool_)
 
     def add(self, int8: PreservedTensors, reference: PreservedTensors) -> None:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from agent.errors import ModelError
 from agent.records import FloatArray
 from converter.tflite_model.reader import read_tflite
-from converter.tflite_model.scales import INTEGER_CODES
-from converter.tflite_model.structure import Tensor
+from converter.tflite_model.structure import INTEGER_CODES, Tensor
 
 
 class PreservedTensors:

@@ -34,6 +34,12 @@ class RuntimeVerdict:
     loads: bool | None
     reasons: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """One line for a person: "loads", "does not load: …"."""
+        answer = {True: "loads", False: "does not load", None: "may load"}[self.loads]
+        return ": ".join((answer, "; ".join(self.reasons))) if self.reasons else answer
+
 
 def judge_runtimes(model: TfliteModel) -> tuple[RuntimeVerdict, ...]:
     """Say for each runtime whether it can load a file, and what stands against it."""

@@ -44,12 +44,12 @@ def find_compiler(given: Path | None = None) -> Path | None:
         ModelError: the one that was asked for cannot be run.
     """
     if given is not None:
-        found = shutil.which(str(given))
+        found = shutil.which(str(given.absolute())) or shutil.which(str(given))
         if found is None:
             raise ModelError(str(given), f"expected the {PROGRAM} program, got no file that can be run")
-        return Path(found)
+        return Path(found).absolute()  # it runs in another folder
     found = shutil.which(PROGRAM)
-    return Path(found) if found else None
+    return Path(found).absolute() if found else None
 
 
 def container_command(model: Path, output: Path, segments: int = 1, min_runtime: int = 14) -> str:

@@ -31,6 +31,13 @@ NUMPY_DTYPES: Mapping[str, type[np.generic]] = {
 
 FLOAT_DTYPES = frozenset({"float16", "bfloat16", "float32", "float64"})
 
+INTEGER_CODES: Mapping[str, tuple[int, int]] = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+}
+"""Smallest and largest code of the types that activations are quantised to."""
+
 EDGETPU_CUSTOM_OP = "edgetpu-custom-op"
 """Custom operator that edgetpu_compiler puts in the place of all that it mapped."""
 
@@ -118,6 +125,15 @@ class Tensor:
     def is_float(self) -> bool:
         """Holds floating-point values."""
         return self.dtype in FLOAT_DTYPES
+
+    @property
+    def representable(self) -> tuple[float, float] | None:
+        """Smallest and largest value that its codes can say; None without a single scale."""
+        codes = INTEGER_CODES.get(self.dtype)
+        if codes is None or self.quantization is None or self.quantization.per_channel:
+            return None
+        scale, zero = self.quantization.scales[0], self.quantization.zero_points[0]
+        return scale * (codes[0] - zero), scale * (codes[1] - zero)
 
     def values(self) -> NDArray[Any] | None:
         """The constant's content with its shape and dtype; None where there is none that NumPy can hold."""

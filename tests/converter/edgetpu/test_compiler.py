@@ -45,6 +45,15 @@ def test_difference_to_the_static_verdict_is_said(
     assert result.surprises == ("the compiler mapped 2 operators, `inspect` expects 31",)
 
 
+def test_relative_path_of_the_compiler_is_understood(
+    model: Path, compiled: Path, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = stand_in("streamed_16", compiled)
+    monkeypatch.chdir(program.parent)
+    result = compile_for_edgetpu(model, tmp_path / "out", compiler=Path(f"./{program.name}"))
+    assert result.files[0].exists()
+
+
 def test_segments_give_one_file_each_in_order(
     model: Path, compiled: Path, stand_in: StandIn, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from converter.runtimes import judge_runtimes
 from converter.tflite_model.float_islands import float_islands
 from converter.tflite_model.reader import parse_tflite, read_tflite
 from converter.tflite_model.scales import scale_warnings
+from converter.tflite_model.structure import Operator, Quantization, Subgraph, Tensor, TfliteModel
 
 PATH = Path("damaged.tflite")
 
@@ -116,3 +117,21 @@ def test_huge_lengths_cost_no_memory(small_model: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 50e6
+
+
+def test_long_chains_are_looked_at_in_linear_time() -> None:
+    """20,000 joins, each of which could be followed through 20,000 others."""
+    count = 20_000
+    tensors = tuple(
+        Tensor(i, f"t{i}", "int8", (1, 4), (1, 4), Quantization((0.1,), (0,)), None) for i in range(count + 1)
+    )
+    kinds = ("CONCATENATION", "RESHAPE", "QUANTIZE")
+    operators = tuple(Operator(i, kinds[i % 3], 1, (i,), (i + 1,), {}) for i in range(count))
+    graph = Subgraph("", tensors, operators, (0,), (count,))
+    model = TfliteModel(PATH, 0, "", (graph,), {}, "", ())
+    started = time.perf_counter()
+    judge(model)
+    judge_runtimes(model)
+    float_islands(graph)
+    scale_warnings(graph)
+    assert time.perf_counter() - started < 20  # quadratic: minutes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converter.tflite_model.reader import read_tflite
-from converter.tflite_model.scales import representable, scale_warnings
+from converter.tflite_model.scales import scale_warnings
 from converter.tflite_model.structure import Operator, Quantization, Subgraph, Tensor
 
 
@@ -116,5 +116,5 @@ def test_weights_with_one_scale_for_uneven_channels_are_found() -> None:
 
 
 def test_representable_range_follows_the_zero_point() -> None:
-    assert representable(tensor(0, 0.5, -128)) == (0.0, 127.5)
-    assert representable(tensor(0, None)) is None
+    assert tensor(0, 0.5, -128).representable == (0.0, 127.5)
+    assert tensor(0, None).representable is None
