@@ -9,21 +9,17 @@ from collections import deque
 from collections.abc import Callable
 
 from agent.alerts.backoff import Backoff
-from agent.alerts.messages import Message, Waker
+from agent.alerts.messages import Message, Waker, matches
 from agent.alerts.mqtt import Session
 from agent.alerts.outbox import Outbox
-from agent.alerts.outbox_file import StoredAlert
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
-from agent.errors import EdgetrackError
+from agent.alerts.window import AlertWindow
+from agent.errors import BrokerError, EdgetrackError
 
 _log = logging.getLogger("edgetrack.broker")
 _SHORTEST_WAIT_S = 0.25
-_FORGET_EVERY_S = 0.5  # acknowledged alerts are deleted together: each transaction is a write to the SD card
-_FORGET_AT = 500
-_REFUSED_WAIT_S, _REFUSED_LONGEST_S = 30.0, 900.0
 _STABLE_S = 30.0  # a connection that stood this long was a good one
-_READ_AHEAD = 100
 _MAX_UNSENT = 200
 
 
@@ -53,17 +49,12 @@ class Delivery:
         self._stopped = threading.Event()
         self._stop_at: float | None = None
         self._drain_wanted = False
-        self._more = True
-        self._reset()
-        self._held: dict[str, float] = {}  # topic: when to try again
-        self._hold_s: dict[str, float] = {}  # topic: how long it is held the next time
+        self._window = AlertWindow(outbox)
+        self._other: dict[int, str] = {}  # packet identifier: topic, of what is no alert
         self._cautious = False
         self._reported: str | None = None
         self._complaints: set[str] = set()
-        self.on_message: Callable[[Message], None] | None = None
-        """Called in the delivery's thread with what comes on the device's request topics."""
-        self.on_connected: Callable[[], None] | None = None
-        """Called in the delivery's thread after every connect, before alerts are sent."""
+        self._subscriptions: list[tuple[str, bool, Callable[[Message], None]]] = []
         self.connected = False
         """Whether the broker has accepted this connection, and it still stands."""
         self.protocol = ""
@@ -72,29 +63,37 @@ class Delivery:
         """Why there is no connection; None while there is one."""
         self.sent = self.acknowledged = self.refused = self.connects = 0
 
-    def _reset(self) -> None:
-        """Forget what was in flight: the outbox has it."""
-        self._in_flight: dict[int, tuple[StoredAlert, float]] = {}
-        self._other: dict[int, str] = {}
-        self._ready: deque[StoredAlert] = deque()
-        self._acknowledged: list[StoredAlert] = []
-        self._acknowledged_s = 0.0
-        self._position = 0
-        self._more = True
-
     def start(self) -> None:
         """Begin to connect."""
         self._thread.start()
 
     def alert_stored(self) -> None:
         """Tell that the outbox has something new."""
-        self._more = True
+        self._window.stored()
         self._waker.set()
 
-    def retain(self, topic: str, payload: bytes) -> None:
-        """Publish a retained message now and after every reconnect; the newest of a topic counts."""
+    def subscribe(
+        self, topic_filter: str, callback: Callable[[Message], None], *, retained: bool = False
+    ) -> None:
+        """Receive messages; before `start`.
+
+        Args:
+            topic_filter: with MQTT wildcards.
+            callback: called in the delivery's thread, must not wait.
+            retained: whether retained messages are wanted.
+        """
+        self._subscriptions.append((topic_filter, retained, callback))
+
+    def retain(self, topic: str, payload: bytes, *, again: bool = False) -> None:
+        """Publish a retained message now and after every reconnect; the newest of a topic counts.
+
+        Args:
+            topic: in full.
+            payload: empty to remove it.
+            again: send it although it is the one that was sent last.
+        """
         with self._lock:
-            if self._retained.get(topic) == payload:
+            if self._retained.get(topic) == payload and not again:
                 return
             self._retained[topic] = self._unsent_retained[topic] = payload
         self._waker.set()
@@ -108,7 +107,7 @@ class Delivery:
     @property
     def unforgotten(self) -> int:
         """Alerts that the broker has and the outbox still holds."""
-        return len(self._acknowledged)
+        return self._window.unforgotten
 
     def wait_until_empty(self, timeout_s: float) -> bool:
         """Wait until the broker has acknowledged all alerts; False when it did not in time."""
@@ -169,22 +168,20 @@ class Delivery:
             self.connected = False
             # A broker that ends the connection over one message (mosquitto 2.0.11 does, over one that its
             # access rules refuse) takes its answer with it when others are under way. So: one at a time.
-            self._cautious = bool(self._in_flight)
-            self._forget(now=True)
-            self._reset()
+            self._cautious = bool(self._window.in_flight)
+            self._window.start_over()
+            self._other.clear()
             session.close()
 
     def _serve(self, session: Session) -> None:
         """Work until told to stop."""
-        if self.on_message is not None:
-            session.subscribe(self._topics.request("+"), retained=False)
+        for topic_filter, retained, _ in self._subscriptions:
+            session.subscribe(topic_filter, retained=retained)
         self._other[session.publish(Message(self._topics.status, b"online", retain=True))] = (
             self._topics.status
         )
         with self._lock:
             self._unsent_retained = dict(self._retained)
-        if self.on_connected is not None:
-            self.on_connected()
         while not self._finished():
             self._waker.clear()
             self._send_others(session)
@@ -208,14 +205,11 @@ class Delivery:
         """How long the next step may wait: the earliest of what is due."""
         if self._drain_wanted or self._stop_at is not None:
             return 0.05
-        waits = [1.0]
-        if self._acknowledged:
-            waits.append(self._acknowledged_s + _FORGET_EVERY_S - time.monotonic())
-        return max(0.0, min(waits))
+        return min(1.0, self._window.forget_in_s())
 
     def _send_others(self, session: Session) -> None:
         """Retained messages first come, newest payload; then answers and streams."""
-        while len(self._other) + len(self._in_flight) < session.window:
+        while len(self._other) + len(self._window.in_flight) < session.window:
             with self._lock:
                 if self._unsent_retained:
                     topic = next(iter(self._unsent_retained))
@@ -229,66 +223,33 @@ class Delivery:
                 self._other[mid] = message.topic
 
     def _send_alerts(self, session: Session) -> None:
-        now = time.monotonic()
-        if self._held and min(self._held.values()) <= now:
-            self._held = {topic: until for topic, until in self._held.items() if until > now}
-            self._forget(now=True)
-            self._ready.clear()
-            self._position, self._more = 0, True
-        under_way = (
-            {alert.position for alert, _ in self._in_flight.values()} if self._position == 0 else set()
-        )
-        window = 1 if self._cautious else session.window
-        while len(self._in_flight) + len(self._other) < window:
-            if not self._ready:
-                if not self._more:
-                    return
-                self._more = False
-                alerts = self._outbox.pending(_READ_AHEAD, self._position)
-                if not alerts:
-                    return
-                self._more = self._more or len(alerts) == _READ_AHEAD
-                self._position = alerts[-1].position
-                self._ready.extend(
-                    alert
-                    for alert in alerts
-                    if alert.topic not in self._held and alert.position not in under_way
-                )
-                continue
-            alert = self._ready.popleft()
-            if alert.topic not in self._held:
-                mid = session.publish(Message(alert.topic, alert.payload))
-                self._in_flight[mid] = (alert, now)
-                self.sent += 1
-        _, oldest_s = next(iter(self._in_flight.values()), (None, now))
-        if now - oldest_s > self._settings.acknowledge_timeout_s:
-            raise EdgetrackError(
+        room = 1 if self._cautious else session.window
+        while len(self._window.in_flight) + len(self._other) < room:
+            alert = self._window.next()
+            if alert is None:
+                break
+            self._window.sent(session.publish(Message(alert.topic, alert.payload)), alert)
+            self.sent += 1
+        if self._window.waiting_s() > self._settings.acknowledge_timeout_s:
+            raise BrokerError(
                 f"broker {self._settings.host}:{self._settings.port}",
                 f"expected acknowledgements, got none in {self._settings.acknowledge_timeout_s:g} s",
             )
 
     def _settle(self, mid: int, refusal: str | None) -> None:
         """The broker's word on one message."""
-        flight = self._in_flight.pop(mid, None)
-        if flight is None:
+        if mid not in self._window.in_flight:
             topic = self._other.pop(mid, None)
             if topic is not None and refusal is not None:
                 self._complain(topic, f"the broker refuses the message: {refusal}; check its access rules")
-            return
-        alert = flight[0]
-        if refusal is not None:
+        elif refusal is not None:
+            topic = self._window.refused(mid).topic
             self.refused += 1
-            wait_s = self._hold_s.get(alert.topic, _REFUSED_WAIT_S)
-            self._held[alert.topic] = time.monotonic() + wait_s
-            self._hold_s[alert.topic] = min(2 * wait_s, _REFUSED_LONGEST_S)
-            self._complain(alert.topic, f"the broker refuses the alert: {refusal}; check its access rules")
-            return
-        self._cautious = False
-        self._hold_s.pop(alert.topic, None)
-        if not self._acknowledged:
-            self._acknowledged_s = time.monotonic()
-        self._acknowledged.append(alert)
-        self.acknowledged += 1
+            self._complain(topic, f"the broker refuses the alert: {refusal}; check its access rules")
+        else:
+            self._window.acknowledged(mid)
+            self.acknowledged += 1
+            self._cautious = False
 
     def _complain(self, topic: str, problem: str) -> None:
         """Each fault once in the life of the process."""
@@ -298,25 +259,20 @@ class Delivery:
             _log.error("%s", line)
 
     def _deliver(self, message: Message) -> None:
-        if self.on_message is None:
-            return
-        try:
-            self.on_message(message)
-        except Exception:  # noqa: BLE001 - reported, and alerts must go on
-            _log.exception("%s: the command failed", message.topic)
+        for topic_filter, _, callback in self._subscriptions:
+            if matches(topic_filter, message.topic):
+                try:
+                    callback(message)
+                except Exception:  # noqa: BLE001 - reported, and alerts must go on
+                    _log.exception("%s: expected the message to be taken, got a fault", message.topic)
 
-    def _forget(self, *, now: bool = False) -> None:
-        """Delete acknowledged alerts from the outbox, many at a time."""
-        nothing_to_come = not self._in_flight and (self._drain_wanted or self._stop_at is not None)
-        if self._acknowledged and (
-            now
-            or nothing_to_come
-            or len(self._acknowledged) >= _FORGET_AT
-            or time.monotonic() - self._acknowledged_s >= _FORGET_EVERY_S
-        ):
-            self._outbox.acknowledge(self._acknowledged)
-            self._acknowledged = []
-        if not self._in_flight and len(self._outbox) == 0:
+    def _forget(self) -> None:
+        """Delete what is acknowledged when it is due, at once when somebody waits for the end."""
+        nothing_under_way = not self._window.in_flight
+        hurry = nothing_under_way and (self._drain_wanted or self._stop_at is not None)
+        if hurry or self._window.forget_in_s() <= 0:
+            self._window.forget()
+        if nothing_under_way and len(self._outbox) == 0:
             self._drain_wanted = False
             with self._idle:
                 self._idle.notify_all()

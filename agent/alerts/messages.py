@@ -66,3 +66,18 @@ class Waker:
         """Close both ends."""
         self.receiver.close()
         self._sender.close()
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether a topic fits a filter with MQTT wildcards (MQTT 5.0, section 4.7).
+
+    >>> matches("a/+/c", "a/b/c"), matches("a/#", "a/b/c"), matches("a/+", "a/b/c")
+    (True, True, False)
+    """
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    for place, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if place >= len(levels) or level not in ("+", levels[place]):
+            return False
+    return len(wanted) == len(levels)

@@ -65,6 +65,8 @@ class Outbox:
         self._counts: Counter[int] = Counter()
         self._bytes: Counter[int] = Counter()
         self._retry_at = self._expire_at = monotonic()
+        self.generation = 0
+        """How often the file was opened: positions may be others, and earlier alerts be there, after that."""
         self.disk_error: str | None = None
         """Why alerts wait in memory; None while the disk takes them."""
         self.damaged = 0
@@ -284,6 +286,7 @@ class Outbox:
             self._path, self._settings.synchronous, wall_s=self._wall(), damaged=self._damage_seen
         )
         self._damage_seen = False
+        self.generation += 1
         self._take_sizes(file)
         self._counters = self._counters.merged(file.counters)
         last = file.last_position()

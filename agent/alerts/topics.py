@@ -45,6 +45,10 @@ class Topics:
         """Counts of one tripwire or zone, retained."""
         return f"{self.root}/{self.device}/{camera}/counts/{name}"
 
+    def armed(self, camera: str) -> str:
+        """Which rules of a camera are armed, retained."""
+        return f"{self.root}/{self.device}/{camera}/armed"
+
     def tracks(self, camera: str) -> str:
         """Stream of tracks, QoS 0, where it is switched on."""
         return f"{self.root}/{self.device}/{camera}/tracks"

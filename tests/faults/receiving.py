@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import defaultdict
@@ -68,7 +69,7 @@ class Receiving:
             out_of_order=sum(
                 later < earlier
                 for numbers in self._numbers.values()
-                for earlier, later in zip(numbers, numbers[1:], strict=False)
+                for earlier, later in itertools.pairwise(numbers)
             ),
         )
 

@@ -1,0 +1,122 @@
+"""Which alerts are on their way to the broker, and which is next."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from agent.alerts.outbox import Outbox
+from agent.alerts.outbox_file import StoredAlert
+
+_READ_AHEAD = 100
+_FORGET_EVERY_S = 0.5  # acknowledged alerts are deleted together: each transaction is a write to the SD card
+_FORGET_AT = 500
+_REFUSED_WAIT_S, _REFUSED_LONGEST_S = 30.0, 900.0
+
+
+class AlertWindow:
+    """Reads ahead in the outbox, in order, and forgets there what the broker has.
+
+    A topic whose alert was refused is held for a while; other topics pass it. Used by one thread, `stored`
+    apart.
+
+    Args:
+        outbox: what waits.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._held: dict[str, float] = {}  # topic: when to try again
+        self._hold_s: dict[str, float] = {}  # topic: how long it is held the next time
+        self._ready: deque[StoredAlert] = deque()
+        self._acknowledged: list[StoredAlert] = []
+        self._acknowledged_s = 0.0
+        self.in_flight: dict[int, tuple[StoredAlert, float]] = {}
+        """Packet identifier: the alert, and when it was sent (monotonic)."""
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Read the outbox from its beginning: what was in flight on a lost connection is sent again."""
+        self.forget()
+        self.in_flight.clear()
+        self._read_again()
+
+    def _read_again(self) -> None:
+        self._ready.clear()
+        self._position = 0
+        self._generation = self._outbox.generation
+        self._more = True
+
+    def stored(self) -> None:
+        """The outbox has something new."""
+        self._more = True
+
+    @property
+    def unforgotten(self) -> int:
+        """Alerts that the broker has and the outbox still holds."""
+        return len(self._acknowledged)
+
+    def next(self) -> StoredAlert | None:
+        """The next alert to send, if one waits."""
+        now = time.monotonic()
+        if self._held and min(self._held.values()) <= now:
+            self._held = {topic: until for topic, until in self._held.items() if until > now}
+            self.forget()
+            self._read_again()
+        if self._outbox.generation != self._generation:  # opened anew: other positions, earlier alerts
+            self.forget()
+            self._read_again()
+        while True:
+            while self._ready:
+                alert = self._ready.popleft()
+                if alert.topic not in self._held:
+                    return alert
+            if not (self._more or self._outbox.disk_error):
+                return None
+            self._more = False
+            alerts = self._outbox.pending(_READ_AHEAD, self._position)
+            if not alerts:
+                return None
+            self._more |= len(alerts) == _READ_AHEAD
+            self._position = alerts[-1].position
+            under_way = {alert.position for alert, _ in self.in_flight.values()}
+            self._ready.extend(alert for alert in alerts if alert.position not in under_way)
+
+    def sent(self, mid: int, alert: StoredAlert) -> None:
+        """An alert went out under a packet identifier."""
+        self.in_flight[mid] = (alert, time.monotonic())
+
+    def waiting_s(self) -> float:
+        """For how long the oldest alert in flight has had no answer."""
+        _, sent_s = next(iter(self.in_flight.values()), (None, None))
+        return 0.0 if sent_s is None else time.monotonic() - sent_s
+
+    def acknowledged(self, mid: int) -> None:
+        """The broker has the alert."""
+        alert, _ = self.in_flight.pop(mid)
+        self._hold_s.pop(alert.topic, None)
+        if not self._acknowledged:
+            self._acknowledged_s = time.monotonic()
+        self._acknowledged.append(alert)
+
+    def refused(self, mid: int) -> StoredAlert:
+        """The broker does not take the alert: its topic is held, longer each time."""
+        alert, _ = self.in_flight.pop(mid)
+        wait_s = self._hold_s.get(alert.topic, _REFUSED_WAIT_S)
+        self._held[alert.topic] = time.monotonic() + wait_s
+        self._hold_s[alert.topic] = min(2 * wait_s, _REFUSED_LONGEST_S)
+        return alert
+
+    def forget_in_s(self) -> float:
+        """When acknowledged alerts are due to be deleted, from now; infinite when there are none."""
+        if not self._acknowledged:
+            return float("inf")
+        if len(self._acknowledged) >= _FORGET_AT:
+            return 0.0
+        return max(0.0, self._acknowledged_s + _FORGET_EVERY_S - time.monotonic())
+
+    def forget(self) -> None:
+        """Delete acknowledged alerts from the outbox, in one transaction."""
+        if self._acknowledged:
+            self._outbox.acknowledge(self._acknowledged)
+            self._acknowledged = []
