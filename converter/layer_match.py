@@ -19,6 +19,7 @@ PASSING = frozenset(
     {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "PAD", "CAST"}
 )
 """Operators that may stand in one model and not in the other without changing what is computed."""
+CERTAIN_AGREEMENT = 0.9999
 SURE_AGREEMENT = 0.97
 LIKELY_AGREEMENT = 0.8
 _SAMPLE = 20_000
@@ -109,6 +110,8 @@ class _Matcher:
             agreement = _agreement(value, self._reference_values[other])
             if agreement > best_agreement:
                 best, best_agreement = other, agreement
+            if agreement > CERTAIN_AGREEMENT:
+                break
         return best, best_agreement
 
     def _same_operator(self, op: Operator, index: int) -> int | None:
