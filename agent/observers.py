@@ -10,6 +10,7 @@ import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from agent.detect.detector import Detector
 from agent.errors import StorageError
 from agent.pipeline import Step
 from agent.recording import RecordedFrame, RecordingHeader, RecordingWriter
@@ -74,15 +75,16 @@ class Recorder:
     Args:
         path: of the recording; its folder is made.
         camera: its name.
-        labels: class names.
+        detector: whose class names and score levels are kept.
 
     Raises:
         StorageError: it cannot be written.
     """
 
-    def __init__(self, path: Path, camera: str, labels: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, camera: str, detector: Detector) -> None:
         make_folder(path.parent)
-        self._writer = RecordingWriter(path, RecordingHeader(camera, labels))
+        header = RecordingHeader(camera, detector.labels, detector.score_levels)
+        self._writer = RecordingWriter(path, header)
 
     def __call__(self, step: Step) -> None:
         frame = step.frame

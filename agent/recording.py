@@ -3,7 +3,8 @@
 A recording is a text file of one camera, one JSON object a line (NDJSON, UTF-8). The first line is the
 header:
 
-    {"format": "edgetrack-recording", "version": 1, "camera": "front", "labels": ["person", "car"]}
+    {"format": "edgetrack-recording", "version": 1, "camera": "front", "labels": ["person", "car"],
+     "score_levels": [0.25, 0.5, 0.6]}
 
 Every further line is a frame, also one without objects, in the order of time:
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -46,10 +47,12 @@ class RecordingHeader:
     Args:
         camera: its name.
         labels: class names, by index.
+        score_levels: of the detector, as its ModelSpec has them; empty when not known.
     """
 
     camera: str
     labels: tuple[str, ...]
+    score_levels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +92,7 @@ class RecordingWriter:
             self._file = path.open("w", encoding="utf-8", newline="\n")
         except OSError as error:
             self._fail(error)
-        self._put({"format": FORMAT, "version": VERSION, "camera": header.camera, "labels": header.labels})
+        self._put({"format": FORMAT, "version": VERSION, **asdict(header)})
 
     def write(self, frame: RecordedFrame) -> None:
         """Append one frame.
@@ -207,7 +210,11 @@ class Recording:
             labels = line.get("labels")
             if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
                 self._refuse(1, "labels", "a list of class names", repr(labels)[:40])
-            return RecordingHeader(str(line.get("camera", "")), tuple(labels))
+            levels = line.get("score_levels", [])
+            sound = isinstance(levels, list) and all(isinstance(level, int | float) for level in levels)
+            if not sound or len(levels) not in (0, 3):
+                self._refuse(1, "score_levels", "three numbers", repr(levels)[:40])
+            return RecordingHeader(str(line.get("camera", "")), tuple(labels), tuple(levels))
         raise DataError(str(self.path), "expected a recording, got an empty file")
 
     def _frame(self, number: int, line: Mapping[str, Any]) -> RecordedFrame:

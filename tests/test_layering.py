@@ -38,6 +38,7 @@ JOINERS = (
     "observers",
     "offline",
     "pipeline",
+    "replay",
     "run_control",
     "service",
     "watch",

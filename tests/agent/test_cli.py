@@ -238,3 +238,21 @@ def test_output_into_a_closed_pipe_is_quiet() -> None:
         env=os.environ,
     )
     assert done.stderr == ""
+
+
+def test_replay_gives_the_alerts_of_the_run_and_the_same_bytes_each_time(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    config = street(tmp_path, mosquitto.url)
+    run = agent("run", config, "--record", tmp_path)
+    assert run.returncode == 0, run.stderr
+    recording = tmp_path / "street.ndjson"
+    first, second = (agent("replay", recording, "--config", config).stdout for _ in range(2))
+    retracked = agent("replay", recording, "--config", config, "--retrack").stdout
+    assert first == second == retracked
+    assert len(first.splitlines()) == int(run.stdout.split(" alerts")[0].split()[-1])
+    why = agent("replay", recording, "--config", config, "--explain", "1").stdout.splitlines()
+    assert why[0] == first.splitlines()[0]
+    assert any("told" in line for line in why[1:])
+    unknown = agent("replay", recording, "--config", config, "--explain-rule", "none")
+    assert (unknown.returncode, "zone-drive" in one_line(unknown)) == (78, True)

@@ -1,0 +1,93 @@
+"""`edgetrack-agent replay`: a recording through the rules again, and why they fired or did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from agent.app import tracker_settings
+from agent.config import CameraSettings, load_config
+from agent.errors import ConfigError, DataError
+from agent.recording import RecordedFrame, Recording, RecordingHeader
+from agent.rules.masks import DetectionMasks
+from agent.rules.replay import alert_line, explain_alert, replay
+from agent.rules.trace import Trace
+from agent.track import Tracker
+
+_ALL = 10_000_000  # decisions kept for --explain: more than an hour-long recording makes
+
+
+def replay_recording(
+    path: Path,
+    config: Path,
+    camera: str | None,
+    *,
+    retrack: bool,
+    explain: int | None,
+    explain_rule: str | None,
+) -> None:
+    """Print the alerts, one JSON object a line; or, instead, the reasons of one alert or one rule.
+
+    The same recording and configuration print the same bytes; incidents are numbered from 1.
+
+    Args:
+        path: made by `run --record`.
+        config: whose zones, tripwires and rules (and, to track again, tracker and masks) are used.
+        camera: whose; None for that of the recording.
+        retrack: track the recorded detections again instead of taking the recorded tracks.
+        explain: number of an incident whose reasons to print.
+        explain_rule: name of a rule whose decisions to print, also those against an alert.
+
+    Raises:
+        ConfigError: the configuration, or it has no such camera, incident or rule.
+        DataError: the recording.
+    """
+    recording = Recording(path)
+    name = camera or recording.header.camera
+    settings = load_config(config).cameras.get(name)
+    if settings is None:
+        hint = "name one with --camera"
+        raise ConfigError(str(config), f"expected a camera {name!r} as in the recording, got none", hint)
+    header = recording.header
+    labels = header.labels
+    frames: Iterator[RecordedFrame] = iter(recording)
+    if retrack:
+        frames = _tracked_again(frames, settings, header, path)
+    trace = Trace(_ALL) if explain is not None or explain_rule is not None else None
+    found = explain is None
+    for alert in replay(_with_tracks(frames, path), settings, labels, trace=trace):
+        if trace is None:
+            print(alert_line(alert))
+        elif explain is not None and int(alert.incident) == explain:
+            found = True
+            print(alert_line(alert), *explain_alert(trace, alert), sep="\n")
+    if not found:
+        raise ConfigError(
+            "--explain", f"expected the number of an incident, got {explain}", "replay without it first"
+        )
+    if explain_rule is not None and trace is not None:
+        decisions = trace.of(explain_rule)
+        if not decisions:
+            known = sorted({decision.rule for decision in trace})
+            raise ConfigError("--explain-rule", f"expected one of {', '.join(known)}, got {explain_rule}")
+        print(*decisions, sep="\n")
+
+
+def _with_tracks(frames: Iterator[RecordedFrame], path: Path) -> Iterator[RecordedFrame]:
+    for frame in frames:
+        if frame.tracks is None:
+            raise DataError(str(path), "expected tracks, got detections only", "add --retrack")
+        yield frame
+
+
+def _tracked_again(
+    frames: Iterator[RecordedFrame], settings: CameraSettings, header: RecordingHeader, path: Path
+) -> Iterator[RecordedFrame]:
+    tracker = Tracker(tracker_settings(settings.tracker, header.score_levels))
+    masks = DetectionMasks(settings.masks, header.labels)
+    for frame in frames:
+        if frame.detections is None:
+            raise DataError(str(path), "expected detections, got tracks only", "leave out --retrack")
+        detections = masks.apply(frame.detections, frame.size)
+        yield replace(frame, tracks=tracker.update(detections, frame.time_s, frame.size))
