@@ -1,12 +1,12 @@
 """A small convolutional classifier, for MNIST, CIFAR-10 or any folder of classes.
 
-    picture ─ conv 3×3 ─ [conv 3×3 stride 2 ─ conv 3×3 with shortcut] × stages ─ mean over cells ─ dense ─ softmax
+    picture ─ conv 3×3 ─ [conv 3×3 stride 2 ─ conv 3×3 with shortcut] × stages ─ mean ─ dense ─ softmax
 
 Every convolution has batch norm and ReLU6. All operators map to the Edge TPU: CONV_2D, ADD, MEAN,
 FULLY_CONNECTED, SOFTMAX.
 
-Sources: He et al., Deep Residual Learning, CVPR 2016 (shortcuts); Lin et al., Network in Network, 2014 (global
-mean in place of large dense layers).
+Sources: He et al., Deep Residual Learning, CVPR 2016 (shortcuts); Lin et al., Network in Network, 2014
+(global mean in place of large dense layers).
 """
 
 from __future__ import annotations
@@ -44,10 +44,15 @@ class ClassifierShape:
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2:
-            raise ConfigError("classifier labels", f"expected two class names or more, got {len(self.labels)}")
+            raise ConfigError(
+                "classifier labels", f"expected two class names or more, got {len(self.labels)}"
+            )
         least = 2 ** len(self.stages)
         if min(self.width, self.height) < least:
-            raise ConfigError("classifier input", f"expected {least} px or more on each side, got {self.width}×{self.height}")
+            raise ConfigError(
+                "classifier input",
+                f"expected {least} px or more on each side, got {self.width}×{self.height}",
+            )
 
 
 def build_classifier(shape: ClassifierShape) -> Any:
@@ -61,7 +66,9 @@ def build_classifier(shape: ClassifierShape) -> Any:
         x = layers.BatchNormalization(momentum=0.95, name=f"{name}_bn")(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x)
 
-    picture = keras.Input((shape.height, shape.width, 1 if shape.gray else 3), name="image")  # (B, H, W, 1 or 3)
+    picture = keras.Input(
+        (shape.height, shape.width, 1 if shape.gray else 3), name="image"
+    )  # (B, H, W, 1 or 3)
     x = conv(picture, shape.stem, 1, "stem")  # (B, H, W, 32)
     for number, channels in enumerate(shape.stages, 1):
         x = conv(x, channels, 2, f"stage{number}_down")  # (B, H/2ⁿ, W/2ⁿ, 64 … 192)

@@ -10,7 +10,7 @@ Every operator maps to the Edge TPU: CONV_2D, DEPTHWISE_CONV_2D, ADD, RESIZE_NEA
 
 Outputs, per stride s of 8, 16, 32, as the agent's decoder "anchor-free" reads them:
     scores_s  (B, H/s, W/s, C)  sigmoid of each class
-    boxes_s   (B, H/s, W/s, 4)  distances of the cell's centre to the left, top, right and bottom side, in strides
+    boxes_s   (B, H/s, W/s, 4)  from the cell's centre to the left, top, right and bottom side, in strides
 
 Sources: Howard et al., MobileNets, 2017 (depthwise separable convolution, ReLU6); Lin et al., Feature Pyramid
 Networks, CVPR 2017; Tian et al., FCOS, ICCV 2019 (anchor-free boxes).
@@ -104,7 +104,7 @@ def build_detector(shape: DetectorShape) -> Any:
     }
     pyramid = {32: lateral[32]}  # (B, H/32, W/32, 64)
     for stride in (16, 8):
-        # Keras' UpSampling2D becomes TILE and SHAPE, which an Edge TPU does not run; this one resize operator.
+        # Keras' UpSampling2D becomes TILE and SHAPE, which no Edge TPU runs; this is one resize operator.
         size = (shape.height // stride, shape.width // stride)
         above = layers.Resizing(*size, interpolation="nearest", name=f"up{stride}")(pyramid[stride * 2])
         merged = layers.Add(name=f"merge{stride}")([lateral[stride], above])
@@ -115,7 +115,10 @@ def build_detector(shape: DetectorShape) -> Any:
         seen = separable(pyramid[stride], shape.neck, 1, f"class{stride}")
         placed = separable(pyramid[stride], shape.neck, 1, f"place{stride}")
         scores = layers.Conv2D(
-            len(shape.labels), 1, bias_initializer=keras.initializers.Constant(_FIRST_SCORE_BIAS), name=f"logits_{stride}"
+            len(shape.labels),
+            1,
+            bias_initializer=keras.initializers.Constant(_FIRST_SCORE_BIAS),
+            name=f"logits_{stride}",
         )(seen)
         outputs[f"scores_{stride}"] = layers.Activation("sigmoid", name=f"scores_{stride}")(scores)
         outputs[f"boxes_{stride}"] = layers.Conv2D(

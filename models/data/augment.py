@@ -64,13 +64,18 @@ def place(example: Example, size: tuple[int, int], scale: float, offset: tuple[f
     if scale < 0.6:
         # By area first: a linear warp to less than half the size would skip pixels.
         smaller = (max(round(width * scale), 1), max(round(height * scale), 1))
-        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+        image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
     rest = np.array([scale * width / image.shape[1], scale * height / image.shape[0]])
     # OpenCV's coordinates are those of pixel centres, boxes are those of pixel corners.
     shift = np.array(offset) + 0.5 * rest - 0.5
     matrix = np.array([[rest[0], 0, shift[0]], [0, rest[1], shift[1]]], np.float32)
     canvas = cv2.warpAffine(
-        image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(PAD, PAD, PAD)
+        image,
+        matrix,
+        size,
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(PAD, PAD, PAD),
     )
     moved = example.boxes * scale + np.array([offset[0], offset[1]] * 2, np.float32)
     limits = np.array([size[0], size[1]] * 2, np.float32)
@@ -80,7 +85,9 @@ def place(example: Example, size: tuple[int, int], scale: float, offset: tuple[f
     seen = (sides > 0).all(axis=1)
     hard = (sides.min(axis=1, initial=np.inf) < _MIN_SIDE_PX) | (sides.prod(axis=1) / full < _MIN_KEPT)
     ignored = example.ignored | hard
-    return Example(np.asarray(canvas, np.uint8), cut[seen].astype(np.float32), example.labels[seen], ignored[seen])
+    return Example(
+        np.asarray(canvas, np.uint8), cut[seen].astype(np.float32), example.labels[seen], ignored[seen]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,9 @@ class RandomPlace:
         low, high = np.log(self.zoom)
         scale = min(self.size[0] / width, self.size[1] / height) * float(np.exp(rng.uniform(low, high)))
         room = self.size[0] - width * scale, self.size[1] - height * scale
-        return place(example, self.size, scale, (float(rng.random()) * room[0], float(rng.random()) * room[1]))
+        return place(
+            example, self.size, scale, (float(rng.random()) * room[0], float(rng.random()) * room[1])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,12 @@ class Letterbox:
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         height, width = example.image.shape[:2]
         scale = min(self.size[0] / width, self.size[1] / height)
-        return place(example, self.size, scale, ((self.size[0] - width * scale) / 2, (self.size[1] - height * scale) / 2))
+        return place(
+            example,
+            self.size,
+            scale,
+            ((self.size[0] - width * scale) / 2, (self.size[1] - height * scale) / 2),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,9 @@ class Mosaic:
         )  # fmt: skip
         parts = []
         for index, (left, top, right, bottom) in enumerate(quarters):
-            tile = RandomPlace((right - left, bottom - top), self.zoom)(example if index == 0 else self.draw(rng), rng)
+            tile = RandomPlace((right - left, bottom - top), self.zoom)(
+                example if index == 0 else self.draw(rng), rng
+            )
             canvas[top:bottom, left:right] = tile.image
             parts.append(replace(tile, boxes=tile.boxes + np.array([left, top] * 2, np.float32)))
         return Example(
@@ -194,7 +210,7 @@ class Colour:
         luma = np.array([0.114, 0.587, 0.299])
         mixing = keep * np.eye(3) + (1 - keep) * np.tile(luma, (3, 1))
         matrix = np.concatenate([gains[:, None] * mixing, np.full((3, 1), shift)], axis=1)
-        return replace(example, image=cv2.transform(example.image, matrix))
+        return replace(example, image=np.asarray(cv2.transform(example.image, matrix), np.uint8))
 
 
 @dataclass(frozen=True, slots=True)

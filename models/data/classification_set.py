@@ -48,7 +48,7 @@ def load_classification_set(
         labels: the classes that the set must have, in this order; empty for those that it has.
 
     Raises:
-        DataError: the arrays or the folder are not as above, a class is missing, or a picture does not decode.
+        DataError: the arrays or the folder are not as above, a class is missing, or a picture is damaged.
     """
     if path.is_dir():
         return _folder(path, size, tuple(labels))
@@ -64,16 +64,29 @@ def _npz(path: Path, labels: tuple[str, ...]) -> ClassificationSet:
             names = tuple(str(name) for name in stored["classes"]) if "classes" in stored.files else ()
     except (OSError, ValueError, KeyError) as error:
         raise DataError(str(path), f"expected an .npz with x and y, got {error}") from error
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        raise DataError(f"{path} x", f"expected uint8 (N, H, W) or (N, H, W, 3), got {images.dtype} {images.shape}")
+    if (
+        images.dtype != np.uint8
+        or images.ndim not in (3, 4)
+        or (images.ndim == 4 and images.shape[3] not in (1, 3))
+    ):
+        raise DataError(
+            f"{path} x", f"expected uint8 (N, H, W) or (N, H, W, 3), got {images.dtype} {images.shape}"
+        )
     if not np.issubdtype(classes.dtype, np.integer) or classes.shape != (len(images),) or not len(images):
-        raise DataError(f"{path} y", f"expected {len(images)} whole numbers, at least one, got {classes.dtype} {classes.shape}")
+        raise DataError(
+            f"{path} y",
+            f"expected {len(images)} whole numbers, at least one, got {classes.dtype} {classes.shape}",
+        )
     highest = int(classes.max())
     names = names or labels or tuple(str(number) for number in range(highest + 1))
     if labels and names != labels:
         raise DataError(f"{path} classes", f"expected {', '.join(labels)}, got {', '.join(names)}")
     if highest >= len(names) or int(classes.min()) < 0:
-        raise DataError(f"{path} y", f"expected classes of 0..{len(names) - 1} ({len(names)} names), got {int(classes.min())}..{highest}")
+        raise DataError(
+            f"{path} y",
+            f"expected classes of 0..{len(names) - 1}, as there are {len(names)} names, "
+            f"got {int(classes.min())}..{highest}",
+        )
     images = images[..., None] if images.ndim == 3 else images
     return ClassificationSet(names, np.ascontiguousarray(images[..., ::-1]), classes.astype(np.int64))
 
@@ -81,7 +94,10 @@ def _npz(path: Path, labels: tuple[str, ...]) -> ClassificationSet:
 def _folder(path: Path, size: tuple[int, int] | None, labels: tuple[str, ...]) -> ClassificationSet:
     found = tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir()))
     if len(found) < 2:
-        raise DataError(str(path), f"expected a subfolder for each of two or more classes, got {', '.join(found) or 'none'}")
+        raise DataError(
+            str(path),
+            f"expected a subfolder for each of two or more classes, got {', '.join(found) or 'none'}",
+        )
     if labels and set(found) != set(labels):
         raise DataError(str(path), f"expected the classes {', '.join(labels)}, got {', '.join(found)}")
     names = labels or found
@@ -98,7 +114,9 @@ def _folder(path: Path, size: tuple[int, int] | None, labels: tuple[str, ...]) -
     return ClassificationSet(names, np.stack(images).astype(np.uint8), np.array(classes, np.int64))
 
 
-def split(data: ClassificationSet, held_out_part: float, seed: int) -> tuple[ClassificationSet, ClassificationSet]:
+def split(
+    data: ClassificationSet, held_out_part: float, seed: int
+) -> tuple[ClassificationSet, ClassificationSet]:
     """Set a part of every class aside.
 
     Args:
@@ -112,7 +130,9 @@ def split(data: ClassificationSet, held_out_part: float, seed: int) -> tuple[Cla
     for number, name in enumerate(data.labels):
         rows = rng.permutation(np.flatnonzero(data.classes == number))
         if len(rows) < 2:
-            raise DataError(f"class {name}", f"expected 2 pictures or more to hold some back, got {len(rows)}")
+            raise DataError(
+                f"class {name}", f"expected 2 pictures or more to hold some back, got {len(rows)}"
+            )
         aside.append(rows[: max(1, round(held_out_part * len(rows)))])
     held_out = np.sort(np.concatenate(aside))
     rest = np.setdiff1d(np.arange(len(data)), held_out)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.records import FloatArray
 from models.data.scene.backdrop import Place
 from models.data.scene.camera import Camera
 from models.data.scene.light import Light
@@ -47,21 +48,26 @@ def demo_scene(seed: int = SEED) -> Scene:
             top=np.array(top, np.float32), bottom=np.array(bottom, np.float32),
         )  # fmt: skip
 
-    walk, run, drive = Action.WALK, Action.RUN, Action.DRIVE
+    def route(start: tuple[float, float], when_s: float, *steps: Step) -> Trajectory:
+        return Trajectory(start, list(steps), start_s=when_s)
+
+    def walk(x: float, z: float, speed_m_s: float) -> Step:
+        return Step(Action.WALK, (x, z), speed_m_s)
+
+    car = Vehicle("hatchback", np.array([42, 40, 165], np.float32))
+    van = Vehicle("van", np.array([232, 234, 234], np.float32))
+    visitor = walker(1.68, (60, 150, 225), (95, 60, 40))
+    runner = walker(1.76, (190, 190, 60), (50, 45, 42))
+    neighbour = walker(1.66, (70, 50, 170), (110, 95, 80))
+    courier = walker(1.66, (215, 215, 210), (130, 80, 45))
     actors = (
-        Actor(1, Vehicle("hatchback", np.array([42, 40, 165], np.float32)),
-              Trajectory((-6.0, 12.8), [Step(drive, (34.0, 12.8), 8.0)], start_s=0.3)),
-        Actor(2, walker(1.68, (60, 150, 225), (95, 60, 40)),
-              Trajectory((12.6, 7.5), [Step(walk, (4.6, 7.3), 1.55), Step(walk, (3.2, 4.0), 1.55)], start_s=0.3)),
-        Actor(3, walker(1.76, (190, 190, 60), (50, 45, 42)),
-              Trajectory((27.0, 20.2), [Step(run, (-8.0, 20.2), 3.2)], start_s=0.8)),
-        Actor(4, walker(1.66, (70, 50, 170), (110, 95, 80)),
-              Trajectory((16.4, 9.3), [Step(walk, (4.6, 9.3), 1.5), Step(walk, (3.9, 4.0), 1.5)], start_s=4.2)),
-        Actor(5, walker(1.66, (215, 215, 210), (130, 80, 45)),
-              Trajectory((-2.6, 9.3), [Step(walk, (3.5, 9.3), 1.45), Step(walk, (2.7, 4.0), 1.45)], start_s=3.9)),
-        Actor(6, Vehicle("van", np.array([232, 234, 234], np.float32)),
-              Trajectory((32.0, 16.2), [Step(drive, (-12.0, 16.2), 7.5)], start_s=7.3)),
-    )  # fmt: skip
+        Actor(1, car, route((-6.0, 12.8), 0.3, Step(Action.DRIVE, (34.0, 12.8), 8.0))),
+        Actor(2, visitor, route((12.6, 7.5), 0.3, walk(4.6, 7.3, 1.55), walk(3.2, 4.0, 1.55))),
+        Actor(3, runner, route((27.0, 20.2), 0.8, Step(Action.RUN, (-8.0, 20.2), 3.2))),
+        Actor(4, neighbour, route((16.4, 9.3), 4.2, walk(4.6, 9.3, 1.5), walk(3.9, 4.0, 1.5))),
+        Actor(5, courier, route((-2.6, 9.3), 3.9, walk(3.5, 9.3, 1.45), walk(2.7, 4.0, 1.45))),
+        Actor(6, van, route((32.0, 16.2), 7.3, Step(Action.DRIVE, (-12.0, 16.2), 7.5))),
+    )
     green = np.array([52, 98, 66], np.float32)
     iron = np.array([62, 60, 58], np.float32)
     props = (
@@ -74,7 +80,7 @@ def demo_scene(seed: int = SEED) -> Scene:
     return Scene(camera, light, place, props, actors, seed)
 
 
-def _fractions(camera: Camera, ground: np.ndarray) -> tuple[tuple[float, float], ...]:
+def _fractions(camera: Camera, ground: FloatArray) -> tuple[tuple[float, float], ...]:
     """Picture fractions of ground points x, z, cut at the picture's edge."""
     points = np.stack([ground[:, 0], np.zeros(len(ground), np.float32), ground[:, 1]], axis=1)
     pixels = camera.project(points)[0] / np.array(camera.size, np.float32)

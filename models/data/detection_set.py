@@ -80,7 +80,9 @@ class DetectionSet:
         for sample in self.samples:
             mapped = new_id[sample.labels]
             keep = mapped >= 0
-            samples.append(Sample(sample.path, sample.size, sample.boxes[keep], mapped[keep], sample.ignored[keep]))
+            samples.append(
+                Sample(sample.path, sample.size, sample.boxes[keep], mapped[keep], sample.ignored[keep])
+            )
         return DetectionSet(tuple(names), tuple(samples))
 
 
@@ -91,10 +93,14 @@ def read_picture(path: Path) -> ImageArray:
         DataError: the file is missing, or OpenCV cannot decode it.
     """
     if not path.is_file():
-        raise DataError(str(path), "expected a picture, got no file", "correct the labels or restore the picture")
+        raise DataError(
+            str(path), "expected a picture, got no file", "correct the labels or restore the picture"
+        )
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise DataError(str(path), "expected a picture, got a file that does not decode", "replace or remove it")
+        raise DataError(
+            str(path), "expected a picture, got a file that does not decode", "replace or remove it"
+        )
     return np.asarray(image, np.uint8)
 
 
@@ -126,12 +132,16 @@ def check_boxes(where: str, boxes: FloatArray, size: tuple[int, int]) -> FloatAr
     boxes = boxes.astype(np.float32).reshape(-1, 4)
     limits = np.array([size[0], size[1], size[0], size[1]], np.float32)
     clipped: FloatArray = np.clip(boxes, 0, limits)
-    flawed = ~np.isfinite(boxes).all(axis=1) | (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
+    flawed = (
+        ~np.isfinite(boxes).all(axis=1) | (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
+    )
     if flawed.any():
         row = int(np.argmax(flawed))
         corners = ", ".join(f"{value:g}" for value in boxes[row])
         raise DataError(
-            where, f"expected boxes with an area inside the {size[0]}×{size[1]} picture, got [{corners}] (object {row + 1})",
+            where,
+            f"expected boxes with an area inside the {size[0]}×{size[1]} picture, "
+            f"got [{corners}] (object {row + 1})",
             "correct or remove that object",
-        )  # fmt: skip
+        )
     return clipped

@@ -23,7 +23,14 @@ import yaml
 from agent.errors import DataError
 from agent.geometry.boxes import cxcywh_to_xyxy, ltwh_to_xyxy
 from agent.vision.labels import read_labels
-from models.data.detection_set import IMAGE_SUFFIXES, DetectionSet, Sample, check_boxes, check_labels, read_picture
+from models.data.detection_set import (
+    IMAGE_SUFFIXES,
+    DetectionSet,
+    Sample,
+    check_boxes,
+    check_labels,
+    read_picture,
+)
 
 Format = Literal["auto", "yolo", "voc", "coco", "text"]
 _LABEL_FILES = ("labels.txt", "classes.txt", "obj.names")
@@ -48,7 +55,9 @@ def load_detection_set(path: Path, label_format: Format = "auto", split: str = "
         raise DataError(str(path), f"expected pictures with {chosen} labels, got none")
     if not any(len(sample.boxes) for sample in found.samples):
         raise DataError(
-            str(path), f"expected objects, got {len(found)} pictures whose labels are all empty", "label some of them"
+            str(path),
+            f"expected objects, got {len(found)} pictures whose labels are all empty",
+            "label some of them",
         )
     return found
 
@@ -119,12 +128,16 @@ def _folder_labels(path: Path) -> tuple[str, ...]:
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise DataError(f"{config} names", f"expected a list of class names from 0 on, got {names!r}")
         if "nc" in content and content["nc"] != len(names):
-            raise DataError(f"{config} nc", f"expected {len(names)}, the number of names, got {content['nc']}")
+            raise DataError(
+                f"{config} nc", f"expected {len(names)}, the number of names, got {content['nc']}"
+            )
         return tuple(names)
     for name in _LABEL_FILES:
         if (path / name).is_file():
             return read_labels(path / name)
-    raise DataError(str(path), f"expected data.yaml, {' or '.join(_LABEL_FILES)} with the class names, got none")
+    raise DataError(
+        str(path), f"expected data.yaml, {' or '.join(_LABEL_FILES)} with the class names, got none"
+    )
 
 
 def _yolo(path: Path, split: str) -> DetectionSet:
@@ -169,12 +182,17 @@ def _voc(path: Path, split: str) -> DetectionSet:
     if split:
         wanted = set(_read_text(listed).split())
         trees = {file: tree for file, tree in trees.items() if file.stem in wanted}
-    found = sorted({_child(item, "name", file) for file, tree in trees.items() for item in tree.iter("object")})
+    found = sorted(
+        {_child(item, "name", file) for file, tree in trees.items() for item in tree.iter("object")}
+    )
     has_names = any((path / name).is_file() for name in ("data.yaml", *_LABEL_FILES))
     names = _folder_labels(path) if has_names else tuple(found)
     unknown = [name for name in found if name not in names]
     if unknown:
-        raise DataError(str(path), f"expected the classes {', '.join(names)}, the annotations also hold {', '.join(unknown)}")
+        raise DataError(
+            str(path),
+            f"expected the classes {', '.join(names)}, the annotations also hold {', '.join(unknown)}",
+        )
 
     def read(file: Path) -> Sample:
         tree = trees[file]
@@ -183,7 +201,10 @@ def _voc(path: Path, split: str) -> DetectionSet:
         picture = picture if picture.is_file() else file.with_name(name)
         height, width = read_picture(picture).shape[:2]
         items = list(tree.iter("object"))
-        rows = [[_number(item, f"bndbox/{side}", file) for side in ("xmin", "ymin", "xmax", "ymax")] for item in items]
+        rows = [
+            [_number(item, f"bndbox/{side}", file) for side in ("xmin", "ymin", "xmax", "ymax")]
+            for item in items
+        ]
         # VOC counts pixels from 1 and its maxima belong to the object.
         boxes = np.array(rows, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
         boxes = check_boxes(str(file), boxes, (width, height))
@@ -229,12 +250,20 @@ def _coco(path: Path, split: str) -> DetectionSet:
         for row in content["annotations"]:
             if int(row["category_id"]) not in new_id:
                 where = f"{file} annotation {row.get('id')}"
-                raise DataError(where, f"expected one of the {len(names)} categories, got category_id {row['category_id']}")
+                raise DataError(
+                    where,
+                    f"expected one of the {len(names)} categories, got category_id {row['category_id']}",
+                )
             if int(row["image_id"]) in by_image:
                 by_image[int(row["image_id"])].append(row)
-        jobs = {_find_picture(file.parent, str(image["file_name"])): image_id for image_id, image in images.items()}
+        jobs = {
+            _find_picture(file.parent, str(image["file_name"])): image_id
+            for image_id, image in images.items()
+        }
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(str(file), f"expected COCO annotations, got {type(error).__name__}: {error}") from error
+        raise DataError(
+            str(file), f"expected COCO annotations, got {type(error).__name__}: {error}"
+        ) from error
 
     def read(picture: Path) -> Sample:
         height, width = read_picture(picture).shape[:2]
@@ -245,7 +274,9 @@ def _coco(path: Path, split: str) -> DetectionSet:
             ids = np.array([new_id[int(row["category_id"])] for row in rows], np.int64)
             ignored = np.array([bool(row.get("iscrowd", 0)) for row in rows], np.bool_)
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(where, f"expected bbox and category_id, got {type(error).__name__}: {error}") from error
+            raise DataError(
+                where, f"expected bbox and category_id, got {type(error).__name__}: {error}"
+            ) from error
         boxes = check_boxes(where, ltwh_to_xyxy(table), (width, height))
         return Sample(picture, (width, height), boxes, ids, ignored)
 
@@ -258,4 +289,9 @@ def _find_picture(folder: Path, name: str) -> Path:
     return next((place for place in places if place.is_file()), places[0])
 
 
-_READERS: dict[str, Callable[[Path, str], DetectionSet]] = {"yolo": _yolo, "voc": _voc, "coco": _coco, "text": _text}
+_READERS: dict[str, Callable[[Path, str], DetectionSet]] = {
+    "yolo": _yolo,
+    "voc": _voc,
+    "coco": _coco,
+    "text": _text,
+}

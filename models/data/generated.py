@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -39,7 +39,7 @@ class GeneratedSet:
     min_visibility: float = 0.25
     min_side_px: float = 4.0
     jpeg_quality: tuple[int, int] = (70, 95)
-    options: SceneOptions = SceneOptions()
+    options: SceneOptions = field(default_factory=SceneOptions)
 
 
 def write_generated_set(
@@ -60,7 +60,10 @@ def write_generated_set(
         StorageError: a picture cannot be written.
     """
     if wanted.scenes < 1 or wanted.frames_per_scene < 1:
-        raise DataError("generated set", f"expected 1 scene and 1 frame or more, got {wanted.scenes} and {wanted.frames_per_scene}")
+        raise DataError(
+            "generated set",
+            f"expected 1 scene and 1 frame or more, got {wanted.scenes} and {wanted.frames_per_scene}",
+        )
     if (folder / "annotations.json").exists():
         raise DataError(str(folder), "expected an empty folder, got a data set", "name another folder")
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,9 @@ def write_generated_set(
             if not cv2.imwrite(str(path), shot.image, [cv2.IMWRITE_JPEG_QUALITY, quality]):
                 raise StorageError(str(path), "expected to write a picture, could not", "is the disk full?")
             image_id = len(images) + 1
-            images.append({"id": image_id, "file_name": f"images/{name}", "width": size[0], "height": size[1]})
+            images.append(
+                {"id": image_id, "file_name": f"images/{name}", "width": size[0], "height": size[1]}
+            )
             annotations += _annotations(shot, size, image_id, len(annotations), wanted)
         if on_scene is not None:
             on_scene(number + 1)

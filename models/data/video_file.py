@@ -6,12 +6,15 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, cast
 
 from agent.errors import StorageError
 from agent.records import ImageArray
 
 
-def write_video(path: Path, frames: Iterable[ImageArray], size: tuple[int, int], rate_hz: float, quality: int = 23) -> int:
+def write_video(
+    path: Path, frames: Iterable[ImageArray], size: tuple[int, int], rate_hz: float, quality: int = 23
+) -> int:
     """Write H.264 (yuv420p, MP4) with ffmpeg.
 
     Only the first frame is a key frame: a later one would make the whole picture jump a little, which a
@@ -41,12 +44,12 @@ def write_video(path: Path, frames: Iterable[ImageArray], size: tuple[int, int],
         "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", str(path),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = cast("IO[bytes]", process.stdin)
     count = 0
     broken = ""
     try:
-        assert process.stdin is not None
         for frame in frames:
-            process.stdin.write(frame.tobytes())
+            pipe.write(frame.tobytes())
             count += 1
     except BrokenPipeError:
         broken = "ffmpeg stopped reading"

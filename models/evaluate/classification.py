@@ -93,11 +93,17 @@ class TfliteClassifier:
     def __init__(self, model: Path, threads: int = 2) -> None:
         self.spec: ModelSpec = load_spec(spec_path(model))
         if self.spec.task != "classification" or self.spec.input is None:
-            raise ModelError(self.spec.name, f"expected a classification model with `input`, got one for {self.spec.task}")
+            raise ModelError(
+                self.spec.name, f"expected a classification model with `input`, got one for {self.spec.task}"
+            )
         self._interpreter = Interpreter(model, threads=threads)
         outputs = self._interpreter.outputs
         if len(outputs) != 1 or outputs[0].shape != (1, len(self.spec.labels)):
-            raise ModelError(self.spec.name, f"expected one output (1, {len(self.spec.labels)}), the file holds {', '.join(map(str, outputs))}")
+            raise ModelError(
+                self.spec.name,
+                f"expected one output (1, {len(self.spec.labels)}), "
+                f"the file holds {', '.join(map(str, outputs))}",
+            )
         self._letterbox = Letterbox(self.spec.input, self._interpreter.inputs[0])
         self._buffer = self._letterbox.new_buffer()
 
@@ -106,7 +112,8 @@ class TfliteClassifier:
         self._letterbox(image, self._buffer)
         self._interpreter.input_view(0)[...] = self._buffer
         self._interpreter.invoke()
-        return dequantize(self._interpreter.output(0), self._interpreter.outputs[0])[0].copy()
+        scores: FloatArray = dequantize(self._interpreter.output(0), self._interpreter.outputs[0])[0].copy()
+        return scores
 
 
 def evaluate_bundle(model: Path, data: ClassificationSet) -> ClassificationScores:
@@ -117,7 +124,9 @@ def evaluate_bundle(model: Path, data: ClassificationSet) -> ClassificationScore
     """
     classify = TfliteClassifier(model)
     if classify.spec.labels != data.labels:
-        raise DataError("labels", f"expected the model's {', '.join(classify.spec.labels)}, got {', '.join(data.labels)}")
+        raise DataError(
+            "labels", f"expected the model's {', '.join(classify.spec.labels)}, got {', '.join(data.labels)}"
+        )
     images = data.images if data.images.shape[3] == 3 else np.repeat(data.images, 3, axis=3)
     found = np.array([int(classify(np.ascontiguousarray(image)).argmax()) for image in images], np.int64)
     return score_classes(data.labels, data.classes, found)
@@ -125,5 +134,7 @@ def evaluate_bundle(model: Path, data: ClassificationSet) -> ClassificationScore
 
 def _ratio(part: Any, whole: Any) -> FloatArray:
     """part / whole, 0 where whole is 0."""
-    ratio: FloatArray = np.divide(part, whole, out=np.zeros(len(part), np.float64), where=np.asarray(whole) > 0)
+    ratio: FloatArray = np.divide(
+        part, whole, out=np.zeros(len(part), np.float64), where=np.asarray(whole) > 0
+    )
     return ratio

@@ -35,12 +35,14 @@ def save_checkpoint(path: Path, groups: Mapping[str, Sequence[Any]], meta: Mappi
     unfinished = path.with_suffix(".unfinished")
     try:
         with unfinished.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
-        raise StorageError(str(path), f"expected to write a checkpoint, got {error.strerror or error}") from error
+        raise StorageError(
+            str(path), f"expected to write a checkpoint, got {error.strerror or error}"
+        ) from error
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -54,7 +56,9 @@ def read_meta(path: Path) -> dict[str, Any]:
             meta: dict[str, Any] = json.loads(str(stored[_META]))
             return meta
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(str(path), f"expected a checkpoint, got {error}", "remove it to begin anew") from error
+        raise DataError(
+            str(path), f"expected a checkpoint, got {error}", "remove it to begin anew"
+        ) from error
 
 
 def load_checkpoint(path: Path, groups: Mapping[str, Sequence[Any]]) -> None:
@@ -72,14 +76,22 @@ def load_checkpoint(path: Path, groups: Mapping[str, Sequence[Any]]) -> None:
             for group, variables in groups.items():
                 count = sum(name.startswith(f"{group}/") for name in stored.files)
                 if count != len(variables):
-                    raise DataError(str(path), f"expected {len(variables)} variables of the {group}, got {count}", "remove it to begin anew")
+                    raise DataError(
+                        str(path),
+                        f"expected {len(variables)} variables of the {group}, got {count}",
+                        "remove it to begin anew",
+                    )
                 for index, variable in enumerate(variables):
                     value = stored[f"{group}/{index}"]
                     if tuple(value.shape) != tuple(variable.shape):
                         raise DataError(
-                            str(path), f"expected {group} variable {index} of shape {tuple(variable.shape)}, got {value.shape}",
+                            str(path),
+                            f"expected {group} variable {index} of shape {tuple(variable.shape)}, "
+                            f"got {value.shape}",
                             "remove it to begin anew",
-                        )  # fmt: skip
+                        )
                     variable.assign(value)
     except (OSError, ValueError) as error:
-        raise DataError(str(path), f"expected a checkpoint, got {error}", "remove it to begin anew") from error
+        raise DataError(
+            str(path), f"expected a checkpoint, got {error}", "remove it to begin anew"
+        ) from error

@@ -77,7 +77,12 @@ def train_classifier(
             best, since_best = accuracy, 0
             trainer.model.save(best_weights)
         run.append(
-            {"epoch": epoch, "loss": f"{loss:.5f}", "accuracy": f"{accuracy:.4f}", "seconds": f"{time.monotonic() - started:.1f}"}
+            {
+                "epoch": epoch,
+                "loss": f"{loss:.5f}",
+                "accuracy": f"{accuracy:.4f}",
+                "seconds": f"{time.monotonic() - started:.1f}",
+            }
         )
         run.save(trainer.groups, {"epoch": epoch, "best": best, "since_best": since_best})
         done = epoch
@@ -88,7 +93,9 @@ def train_classifier(
 
 def to_input(images: ImageArray) -> FloatArray:
     """(N, H, W, 1 or 3) uint8, BGR, as the model's float32 RGB in -1..1."""
-    scaled: FloatArray = (images[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    scaled: FloatArray = (images[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(
+        PIXEL_STD
+    )
     return scaled
 
 
@@ -110,10 +117,16 @@ def _load(settings: ClassifierTraining) -> tuple[ClassificationSet, Classificati
         held_out = load_classification_set(settings.held_out, size, data.labels)
     if data.images.shape[1:] != held_out.images.shape[1:]:
         raise DataError(
-            str(settings.held_out), f"expected pictures of {data.images.shape[1:]} as in {settings.data}, got {held_out.images.shape[1:]}"
+            str(settings.held_out),
+            f"expected pictures of {data.images.shape[1:]} as in {settings.data}, "
+            f"got {held_out.images.shape[1:]}",
         )
     if len(data) < settings.batch_size:
-        raise DataError(str(settings.data), f"expected {settings.batch_size} pictures or more for one batch, got {len(data)}", "lower batch_size")
+        raise DataError(
+            str(settings.data),
+            f"expected {settings.batch_size} pictures or more for one batch, got {len(data)}",
+            "lower batch_size",
+        )
     return data, held_out
 
 
@@ -140,11 +153,9 @@ class _Trainer:
         self._loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
         # All variables, those of the dropout's random numbers too, so that a resumed run drops the same.
         self.groups = {"model": self.model.variables, "optimizer": self._optimizer.variables}
-        self._step = tf.function(self._one_step, reduce_retracing=True)
+        self._step = tf.function(self._one_step, reduce_retracing=True, autograph=False)
 
-    def epoch(
-        self, data: ClassificationSet, epoch: int, on_step: Callable[[str, int], None] | None
-    ) -> float:
+    def epoch(self, data: ClassificationSet, epoch: int, on_step: Callable[[str, int], None] | None) -> float:
         """One pass over the data; returns the mean loss."""
         import tensorflow as tf
 
@@ -154,11 +165,19 @@ class _Trainer:
         for number, (images, classes) in enumerate(_batches(data, settings, epoch)):
             step = (epoch - 1) * self.steps + number
             warmup = min(self.steps, max(total // 10, 1))
-            part = (step + 1) / warmup if step < warmup else 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
-            loss = float(self._step(to_input(images), classes, tf.constant(settings.learning_rate * part, tf.float32)))
+            part = (
+                (step + 1) / warmup
+                if step < warmup
+                else 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+            )
+            loss = float(
+                self._step(to_input(images), classes, tf.constant(settings.learning_rate * part, tf.float32))
+            )
             if not math.isfinite(loss):
                 raise ModelError(
-                    f"training, epoch {epoch}, step {number + 1}", f"expected a finite loss, got {loss}", "lower learning_rate"
+                    f"training, epoch {epoch}, step {number + 1}",
+                    f"expected a finite loss, got {loss}",
+                    "lower learning_rate",
                 )
             sum_of_losses += loss
             if on_step is not None:

@@ -21,11 +21,14 @@ from agent.yaml_file import YamlFile
 
 Settings = TypeVar("Settings", bound=Section)
 _OPTIONS = {"help_option_names": ["-h", "--help"]}
-scene = typer.Typer(help="Generate labelled video and data sets.", no_args_is_help=True, context_settings=_OPTIONS)
+scene = typer.Typer(
+    help="Generate labelled video and data sets.", no_args_is_help=True, context_settings=_OPTIONS
+)
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with the settings.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="KEY=VALUE, over the file; may be repeated.", metavar="KEY=VALUE")
+    list[str] | None,
+    typer.Option("--set", "-s", help="KEY=VALUE, over the file; may be repeated.", metavar="KEY=VALUE"),
 ]
 
 
@@ -47,7 +50,9 @@ def train_detector_command(config: ConfigFile = None, override: Overrides = None
 
     with _progress() as step:
         done = train_detector(settings, step)
-    print(f"{done.model}: AP50 {done.ap50:.3f} on {settings.held_out}, {done.epochs} epochs; spec {done.spec}")
+    print(
+        f"{done.model}: AP50 {done.ap50:.3f} on {settings.held_out}, {done.epochs} epochs; spec {done.spec}"
+    )
 
 
 def train_classifier_command(config: ConfigFile = None, override: Overrides = None) -> None:
@@ -82,7 +87,8 @@ def evaluate_classification_command(
     print(f"{'class':<20} {'precision':>9} {'recall':>9} {'F1':>9}")
     for label, *values in zip(scores.labels, scores.precision, scores.recall, scores.f1, strict=True):
         print(f"{label:<20} " + " ".join(f"{value:9.4f}" for value in values))
-    print(f"accuracy {scores.accuracy:.4f}, macro F1 {scores.f1.mean():.4f}, {int(scores.confusion.sum())} pictures")
+    pictures = int(scores.confusion.sum())
+    print(f"accuracy {scores.accuracy:.4f}, macro F1 {scores.f1.mean():.4f}, {pictures} pictures")
     print("confusion matrix, rows true, columns found:")
     for row in scores.confusion.tolist():
         print(" ".join(f"{count:6d}" for count in row))
@@ -90,7 +96,9 @@ def evaluate_classification_command(
 
 @scene.command("demo")
 def scene_demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for street.mp4 and street.json.")] = Path("agent/demo"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for street.mp4 and street.json.")
+    ] = Path("agent/demo"),
     seed: Annotated[int, typer.Option(help="Of clothes, textures and noise.")] = 11,
 ) -> None:
     """Make the demo's video and its truth."""
@@ -108,8 +116,12 @@ def scene_dataset(
     scenes: Annotated[int, typer.Option(min=1, help="Different scenes.")] = 400,
     frames: Annotated[int, typer.Option(min=1, help="Pictures of each.")] = 7,
     seed: Annotated[int, typer.Option(help="Of the first scene; the others follow it.")] = 0,
-    size: Annotated[list[str] | None, typer.Option(help="WIDTHxHEIGHT to draw from; may be repeated.")] = None,
-    min_side_px: Annotated[float, typer.Option(help="Smaller objects count neither as right nor as wrong.")] = 4.0,
+    size: Annotated[
+        list[str] | None, typer.Option(help="WIDTHxHEIGHT to draw from; may be repeated.")
+    ] = None,
+    min_side_px: Annotated[
+        float, typer.Option(help="Smaller objects count neither as right nor as wrong.")
+    ] = 4.0,
 ) -> None:
     """Make pictures of random scenes with boxes, track ids, actions and visibility."""
     from models.data.generated import GeneratedSet, write_generated_set
@@ -147,8 +159,14 @@ def read_settings(kind: type[Settings], config: Path | None, overrides: list[str
         for fault in error.errors():
             path = [part for part in fault["loc"] if isinstance(part, str | int)]
             name = ".".join(map(str, path))
-            where = f"{file.path}:{file.line_of(path)} {name}" if file is not None and file.has(path) else name
-            faults.append(f"{where}: {fault['msg']}, got {fault['input']!r}" if fault["type"] != "missing" else f"{name}: expected a value, got none; give --config or --set {name}=…")
+            where = (
+                f"{file.path}:{file.line_of(path)} {name}" if file is not None and file.has(path) else name
+            )
+            faults.append(
+                f"{where}: {fault['msg']}, got {fault['input']!r}"
+                if fault["type"] != "missing"
+                else f"{name}: expected a value, got none; give --config or --set {name}=…"
+            )
         raise ConfigError("training", faults[0], faults=tuple(faults)) from error
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.records import FloatArray, ImageArray, IntArray
 from models.architectures.detector import PIXEL_MEAN, PIXEL_STD
@@ -30,13 +31,15 @@ class Batch:
 
     images: FloatArray
     boxes: FloatArray
-    labels: IntArray
+    labels: NDArray[np.int32]
     kind: FloatArray
 
 
 def to_input(image: ImageArray) -> FloatArray:
     """(H, W, 3) uint8 BGR as the model's float32 RGB."""
-    scaled: FloatArray = (image[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    scaled: FloatArray = (image[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(
+        PIXEL_STD
+    )
     return scaled
 
 
@@ -67,17 +70,20 @@ def epoch_batches(
     def prepare(index: int) -> Example:
         return run(steps, load(index), np.random.default_rng([seed, epoch, index]))
 
-    batches = [order[start : start + batch_size] for start in range(0, len(order) - batch_size + 1, batch_size)]
+    batches = [
+        order[start : start + batch_size] for start in range(0, len(order) - batch_size + 1, batch_size)
+    ]
     with ThreadPoolExecutor(threads) as pool:
+
+        def submit(rows: IntArray) -> list[Future[Example]]:
+            return [pool.submit(prepare, int(row)) for row in rows]
+
         waiting: deque[list[Future[Example]]] = deque()
-        submit: Callable[[IntArray], list[Future[Example]]] = lambda rows: [pool.submit(prepare, int(row)) for row in rows]  # noqa: E731
         try:
-            for number, rows in enumerate(batches):
-                if number == 0:
-                    waiting.extend(submit(ahead) for ahead in batches[:_AHEAD])
-                elif number + _AHEAD - 1 < len(batches):
-                    waiting.append(submit(batches[number + _AHEAD - 1]))
-                del rows
+            waiting.extend(submit(rows) for rows in batches[:_AHEAD])
+            for number in range(len(batches)):
+                if number + _AHEAD < len(batches):
+                    waiting.append(submit(batches[number + _AHEAD]))
                 yield _collate([future.result() for future in waiting.popleft()], most_objects)
         finally:
             for futures in waiting:

@@ -76,10 +76,9 @@ def train_detector(
     else:
         trainer.begin()
     best_weights = run.path / "best.keras"
-    epoch = first - 1
+    done = first - 1
     for epoch in range(first, settings.epochs + 1):
         if since_best >= settings.patience:
-            epoch -= 1
             break
         started = time.monotonic()
         losses = trainer.epoch(data, epoch, on_step)
@@ -97,9 +96,10 @@ def train_detector(
         row["seconds"] = f"{time.monotonic() - started:.1f}"
         run.append(row)
         run.save(trainer.groups, {"epoch": epoch, "best": best, "since_best": since_best})
+        done = epoch
     spec_path = run.path / f"{settings.name}.json"
     save_spec(trainer.spec, spec_path)
-    return TrainedDetector(best_weights, spec_path, best, epoch)
+    return TrainedDetector(best_weights, spec_path, best, done)
 
 
 def _load(settings: DetectorTraining) -> tuple[DetectionSet, DetectionSet]:
@@ -108,14 +108,25 @@ def _load(settings: DetectorTraining) -> tuple[DetectionSet, DetectionSet]:
         data, held_out = data.only(settings.labels), held_out.only(settings.labels)
     if data.labels != held_out.labels:
         raise DataError(
-            str(settings.held_out), f"expected the classes {', '.join(data.labels)} as in {settings.data}, got {', '.join(held_out.labels)}",
+            str(settings.held_out),
+            f"expected the classes {', '.join(data.labels)} as in {settings.data}, "
+            f"got {', '.join(held_out.labels)}",
             "name the classes that both have in `labels`",
-        )  # fmt: skip
+        )
     if len(data) < settings.batch_size:
-        raise DataError(str(settings.data), f"expected {settings.batch_size} pictures or more for one batch, got {len(data)}", "lower batch_size")
-    shared = {sample.path.resolve() for sample in data.samples} & {sample.path.resolve() for sample in held_out.samples}
+        raise DataError(
+            str(settings.data),
+            f"expected {settings.batch_size} pictures or more for one batch, got {len(data)}",
+            "lower batch_size",
+        )
+    shared = {sample.path.resolve() for sample in data.samples} & {
+        sample.path.resolve() for sample in held_out.samples
+    }
     if shared:
-        raise DataError(str(settings.held_out), f"expected other pictures than in {settings.data}, both hold {min(shared).name}")
+        raise DataError(
+            str(settings.held_out),
+            f"expected other pictures than in {settings.data}, both hold {min(shared).name}",
+        )
     return data, held_out
 
 
@@ -135,13 +146,17 @@ class _Trainer:
         self.model = build_detector(shape)
         self.averaged = build_detector(shape)
         self.steps = pictures // settings.batch_size
-        self._optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=10.0)
+        self._optimizer = keras.optimizers.AdamW(
+            settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=10.0
+        )
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self._optimizer.build(self.model.trainable_variables)
         self.groups = {
-            "model": self.model.weights, "averaged": self.averaged.weights, "optimizer": self._optimizer.variables,
-        }  # fmt: skip
-        self._step = tf.function(self._one_step, reduce_retracing=True)
+            "model": self.model.weights,
+            "averaged": self.averaged.weights,
+            "optimizer": self._optimizer.variables,
+        }
+        self._step = tf.function(self._one_step, reduce_retracing=True, autograph=False)
 
     def begin(self) -> None:
         """The averaged weights start as the network's."""
@@ -178,9 +193,10 @@ class _Trainer:
             sums += losses
             if not np.isfinite(sums).all():
                 raise ModelError(
-                    f"training, epoch {epoch}, step {number + 1}", f"expected a finite loss, got {losses.sum()}",
+                    f"training, epoch {epoch}, step {number + 1}",
+                    f"expected a finite loss, got {losses.sum()}",
                     "lower learning_rate, or look for faulty labels",
-                )  # fmt: skip
+                )
             if on_step is not None:
                 text = f"epoch {epoch}/{settings.epochs} loss {sums.sum() / (number + 1):.3f}"
                 on_step(text, self.steps * settings.epochs)
@@ -195,7 +211,9 @@ class _Trainer:
         losses = self._step(batch.images, batch.boxes, batch.labels, batch.kind, rate, keep)
         return np.array([float(loss) for loss in losses])
 
-    def _one_step(self, images: Any, boxes: Any, labels: Any, kind: Any, rate: Any, keep: Any) -> tuple[Any, Any]:
+    def _one_step(
+        self, images: Any, boxes: Any, labels: Any, kind: Any, rate: Any, keep: Any
+    ) -> tuple[Any, Any]:
         import tensorflow as tf
 
         weights = LossWeights()
@@ -212,7 +230,9 @@ class _Trainer:
         return score_loss, box_loss
 
 
-def measure_keras_detector(model: Any, spec: ModelSpec, data: DetectionSet, batch_size: int = 16) -> DetectionScores:
+def measure_keras_detector(
+    model: Any, spec: ModelSpec, data: DetectionSet, batch_size: int = 16
+) -> DetectionScores:
     """AP of a Keras detector, through the agent's own letterbox and decoder.
 
     Args:
@@ -234,7 +254,10 @@ def measure_keras_detector(model: Any, spec: ModelSpec, data: DetectionSet, batc
             letterbox(read_picture(sample.path), inputs[row : row + 1])
         outputs = [np.asarray(output) for output in model(inputs, training=False)]
         if decoder is None:
-            infos = [TensorInfo(f"output {n}", (1, *out.shape[1:]), np.dtype(np.float32)) for n, out in enumerate(outputs)]
+            infos = [
+                TensorInfo(f"output {n}", (1, *out.shape[1:]), np.dtype(np.float32))
+                for n, out in enumerate(outputs)
+            ]
             decoder = Decoder(spec, infos, min_score=_LOWEST_SCORE, max_detections=100)
         for row, sample in enumerate(samples):
             seen = decoder([output[row : row + 1] for output in outputs])

@@ -51,7 +51,9 @@ def flatten_outputs(outputs: list[Any], centres: FloatArray, strides: FloatArray
     """The six output tensors as (B, K, C) scores and (B, K, 4) boxes, xyxy in px of the input."""
     import tensorflow as tf
 
-    scores = tf.concat([tf.reshape(out, (tf.shape(out)[0], -1, out.shape[-1])) for out in outputs[0::2]], axis=1)
+    scores = tf.concat(
+        [tf.reshape(out, (tf.shape(out)[0], -1, out.shape[-1])) for out in outputs[0::2]], axis=1
+    )
     sides = tf.concat([tf.reshape(out, (tf.shape(out)[0], -1, 4)) for out in outputs[1::2]], axis=1) * strides
     return scores, tf.concat([centres - sides[..., :2], centres + sides[..., 2:]], axis=-1)
 
@@ -149,7 +151,9 @@ def detector_loss(
     # Cells inside an ignored object that learn nothing else are left alone.
     ignored = tf.cast(kind < 0, tf.float32)
     in_box = tf.reduce_all(
-        (centres[None, None] > true_boxes[:, :, None, :2]) & (centres[None, None] < true_boxes[:, :, None, 2:]), axis=-1
+        (centres[None, None] > true_boxes[:, :, None, :2])
+        & (centres[None, None] < true_boxes[:, :, None, 2:]),
+        axis=-1,
     )
     hidden = tf.reduce_max(tf.cast(in_box, tf.float32) * ignored[..., None], axis=1) * (1.0 - taken)
     weight = tf.stop_gradient(weight) * (1.0 - hidden[..., None])

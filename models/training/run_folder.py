@@ -32,19 +32,25 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(str(path), f"expected to make a folder, got {error.strerror or error}") from error
+            raise StorageError(
+                str(path), f"expected to make a folder, got {error.strerror or error}"
+            ) from error
         file = path / "settings.json"
         if self._checkpoint.is_file() and file.is_file():
             stored = json.loads(file.read_text(encoding="utf-8"))
             differing = sorted(
-                key for key in {*stored, *self.settings} if stored.get(key) != json.loads(json.dumps(self.settings.get(key)))
+                key
+                for key in {*stored, *self.settings}
+                if stored.get(key) != json.loads(json.dumps(self.settings.get(key)))
             )
             if differing:
                 key = differing[0]
                 raise ConfigError(
-                    f"{file} {key}", f"expected {stored.get(key)!r} as when this training began, got {self.settings.get(key)!r}",
+                    f"{file} {key}",
+                    f"expected {stored.get(key)!r} as when this training began, "
+                    f"got {self.settings.get(key)!r}",
                     "train into another folder, or remove this one",
-                )  # fmt: skip
+                )
         file.write_text(json.dumps(self.settings, indent=2) + "\n", encoding="utf-8")
 
     @property

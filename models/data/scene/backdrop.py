@@ -90,14 +90,24 @@ def _sky(noise: Noise, rays: FloatArray, light: Light) -> FloatArray:
     if light.infrared:
         return np.full((*rays.shape[:2], 3), 12, np.float32)
     if light.is_night:
-        return mix(np.full((*rays.shape[:2], 3), (38, 26, 20), np.float32), (50, 48, 52), clouds * (1 - rise / 1.3))
+        return mix(
+            np.full((*rays.shape[:2], 3), (38, 26, 20), np.float32), (50, 48, 52), clouds * (1 - rise / 1.3)
+        )
     blue = np.broadcast_to(np.array([222, 190, 150], np.float32), (*rays.shape[:2], 3))
     sky = mix(blue, (238, 228, 218), np.exp(-rise * 3.5))
-    return mix(sky, (245, 243, 240), clouds * 0.8) * min(1.1, sum(light.ambient) / 3 + 0.62 * sum(light.direct) / 3 + 0.12)
+    return mix(sky, (245, 243, 240), clouds * 0.8) * min(
+        1.1, sum(light.ambient) / 3 + 0.62 * sum(light.direct) / 3 + 0.12
+    )
 
 
 def _ground(
-    noise: Noise, place: Place, light: Light, rng: np.random.Generator, x: FloatArray, z: FloatArray, blur: FloatArray
+    noise: Noise,
+    place: Place,
+    light: Light,
+    rng: np.random.Generator,
+    x: FloatArray,
+    z: FloatArray,
+    blur: FloatArray,
 ) -> FloatArray:
     """(H, W, 3) the ground, lit."""
     tone = float(rng.uniform(135, 175))
@@ -110,30 +120,45 @@ def _ground(
         surface = mix(surface, texture.paving(noise, x, z, blur, tone, slab), path)
     else:
         surface = texture.paving(noise, x, z, blur, tone, slab)
-        surface = mix(surface, texture.grass(noise, x, z, blur, float(rng.uniform(0, 0.6))), between(z, -50, place.near_pavement[0], blur))
+        surface = mix(
+            surface,
+            texture.grass(noise, x, z, blur, float(rng.uniform(0, 0.6))),
+            between(z, -50, place.near_pavement[0], blur),
+        )
         surface = _road(noise, place, rng, surface, x, z, blur)
     if place.drive != (0.0, 0.0):
         end = place.road[0] if place.road[1] else place.wall
         inside = between(x, *place.drive, blur) * between(z, -50, end - 0.15, blur)
         surface = mix(surface, texture.asphalt(noise, x + 50, z, blur, float(rng.uniform(105, 130))), inside)
-        edge = lines(x - place.drive[0], place.drive[1] - place.drive[0], 0.12, blur) * between(
-            x, place.drive[0] - 0.2, place.drive[1] + 0.2, blur
-        ) * between(z, -50, end, blur)
+        edge = (
+            lines(x - place.drive[0], place.drive[1] - place.drive[0], 0.12, blur)
+            * between(x, place.drive[0] - 0.2, place.drive[1] + 0.2, blur)
+            * between(z, -50, end, blur)
+        )
         surface = mix(surface, (150, 155, 158), edge)
     shade = light.shade(np.array([0.0, 1.0, 0.0], np.float32)) + light.lamps_at(x, z)
     foot = np.exp(-np.maximum(place.wall - z, 0) / 0.5) * 0.35
-    return surface * shade * (1 - foot)[..., None]
+    lit: FloatArray = surface * shade * (1 - foot)[..., None]
+    return lit
 
 
 def _road(
-    noise: Noise, place: Place, rng: np.random.Generator, surface: FloatArray, x: FloatArray, z: FloatArray, blur: FloatArray
+    noise: Noise,
+    place: Place,
+    rng: np.random.Generator,
+    surface: FloatArray,
+    x: FloatArray,
+    z: FloatArray,
+    blur: FloatArray,
 ) -> FloatArray:
     """Asphalt with kerbs, gutters and lane marks over the paving."""
     start, end = place.road
     tone = float(rng.uniform(82, 118))
     on_road = between(z, start, end, blur)
     road = texture.asphalt(noise, x, z, blur, tone)
-    tracks = sum(np.exp(-(((z - start) / (end - start) - at) ** 2) / 0.004) for at in (0.17, 0.36, 0.64, 0.83))
+    tracks = sum(
+        np.exp(-(((z - start) / (end - start) - at) ** 2) / 0.004) for at in (0.17, 0.36, 0.64, 0.83)
+    )
     road = road * (1 - 0.06 * np.asarray(tracks, np.float32))[..., None]
     middle = (start + end) / 2
     worn = np.clip(0.75 + 0.5 * noise(x, z, 0.35, 2), 0.25, 1)
@@ -147,11 +172,15 @@ def _road(
         (start, start + 0.10, (58, 58, 58)), (end - 0.06, end, (52, 52, 52)),
     ):  # fmt: skip
         joints = lines(x, 1.0, 0.02, blur) * 0.4
-        surface = mix(surface, np.asarray(colour, np.float32) * 1.0, between(z, low, high, blur) * (1 - joints))
+        surface = mix(
+            surface, np.asarray(colour, np.float32) * 1.0, between(z, low, high, blur) * (1 - joints)
+        )
     return surface
 
 
-def _floor(noise: Noise, rng: np.random.Generator, x: FloatArray, z: FloatArray, blur: FloatArray) -> FloatArray:
+def _floor(
+    noise: Noise, rng: np.random.Generator, x: FloatArray, z: FloatArray, blur: FloatArray
+) -> FloatArray:
     """Tiles, boards or carpet."""
     kind = int(rng.integers(3))
     tone = float(rng.uniform(110, 200))
@@ -169,7 +198,13 @@ def _floor(noise: Noise, rng: np.random.Generator, x: FloatArray, z: FloatArray,
 
 
 def _wall(
-    noise: Noise, place: Place, light: Light, rng: np.random.Generator, x: FloatArray, y: FloatArray, blur: FloatArray
+    noise: Noise,
+    place: Place,
+    light: Light,
+    rng: np.random.Generator,
+    x: FloatArray,
+    y: FloatArray,
+    blur: FloatArray,
 ) -> tuple[FloatArray, BoolArray]:
     """(H, W, 3) the wall across the view, lit, and (H, W) where it stands."""
     if place.kind == "indoor":
@@ -178,10 +213,16 @@ def _wall(
         surface = mix(surface, (60, 62, 66), between(y, -1, 0.09, blur))
         for _ in range(int(rng.integers(1, 4))):
             left, low = float(rng.uniform(-6, 5)), float(rng.uniform(0.9, 1.4))
-            picture = between(x, left, left + float(rng.uniform(0.6, 1.8)), blur) * between(y, low, low + float(rng.uniform(0.5, 1.1)), blur)
+            picture = between(x, left, left + float(rng.uniform(0.6, 1.8)), blur) * between(
+                y, low, low + float(rng.uniform(0.5, 1.1)), blur
+            )
             surface = mix(surface, rng.uniform(30, 220, 3).astype(np.float32), picture)
         door = float(rng.uniform(-5, 4))
-        surface = mix(surface, rng.uniform(40, 140, 3).astype(np.float32), between(x, door, door + 0.9, blur) * between(y, -1, 2.05, blur))
+        surface = mix(
+            surface,
+            rng.uniform(40, 140, 3).astype(np.float32),
+            between(x, door, door + 0.9, blur) * between(y, -1, 2.05, blur),
+        )
         solid = np.ones(x.shape, bool)
         height = 3.0
         ceiling = y > height
@@ -191,7 +232,12 @@ def _wall(
         wood = np.array([70, 105, 135], np.float32) * float(rng.uniform(0.7, 1.3))
         board = np.floor(x / 0.16)
         each = np.mod(np.sin(board * 9.1) * 7151.3, 1.0) - 0.5
-        surface = wood * (1 + 0.22 * each * np.clip(1.3 - blur * 9, 0, 1) + 0.12 * noise(x * 3, y * 0.4, 0.5, 3))[..., None]
+        surface = (
+            wood
+            * (1 + 0.22 * each * np.clip(1.3 - blur * 9, 0, 1) + 0.12 * noise(x * 3, y * 0.4, 0.5, 3))[
+                ..., None
+            ]
+        )
         surface = mix(surface, wood * 0.35, lines(x, 0.16, 0.018, blur))
         top = height + 0.03 * np.sign(np.mod(board, 2) - 0.5)
         solid = y < top
@@ -239,13 +285,23 @@ def _houses(
     solid = np.zeros(x.shape, bool)
     left = -90.0
     palette = np.array(
-        [[175, 200, 215], [150, 170, 190], [95, 115, 170], [75, 90, 140], [190, 195, 195], [140, 180, 205], [165, 165, 150]],
+        [
+            [175, 200, 215],
+            [150, 170, 190],
+            [95, 115, 170],
+            [75, 90, 140],
+            [190, 195, 195],
+            [140, 180, 205],
+            [165, 165, 150],
+        ],
         np.float32,
     )
     while left < 90:
         bays = int(rng.integers(3, 6))
         right = left + bays * _BAY_M
-        colour = palette[rng.integers(len(palette))] * float(rng.uniform(0.8, 1.08)) + rng.normal(0, 6, 3).astype(np.float32)
+        colour = palette[rng.integers(len(palette))] * float(rng.uniform(0.8, 1.08)) + rng.normal(
+            0, 6, 3
+        ).astype(np.float32)
         storeys = int(rng.integers(2, 5))
         height = storeys * _STOREY_M + 0.5
         brick, shop, door_bay = bool(rng.random() < 0.45), bool(rng.random() < 0.35), int(rng.integers(bays))
@@ -262,23 +318,58 @@ def _houses(
                 else texture.plaster(noise, part_x, part_y, colour)
             )
             front = mix(front, trim * 0.9, _window(local, part_y, part_blur, -0.10))
-            glass = np.array([120, 102, 88], np.float32) * (0.55 + 0.5 * np.mod(part_y, _STOREY_M)[..., None] / _STOREY_M)
-            curtain = (np.mod(np.sin(np.floor(local / _BAY_M) * 5.1 + np.floor(part_y / _STOREY_M) * 9.7 + left) * 97.1, 1.0) > 0.55) & (np.mod(local, _BAY_M) < _BAY_M * 0.45)
+            glass = np.array([120, 102, 88], np.float32) * (
+                0.55 + 0.5 * np.mod(part_y, _STOREY_M)[..., None] / _STOREY_M
+            )
+            curtain = (
+                np.mod(
+                    np.sin(np.floor(local / _BAY_M) * 5.1 + np.floor(part_y / _STOREY_M) * 9.7 + left) * 97.1,
+                    1.0,
+                )
+                > 0.55
+            ) & (np.mod(local, _BAY_M) < _BAY_M * 0.45)
             glass = np.where(curtain[..., None], np.array([185, 195, 200], np.float32) * 0.8, glass)
             front = mix(front, glass, _window(local, part_y, part_blur, 0.0))
-            bars = np.maximum(lines(local + _BAY_M / 2, _BAY_M, 0.06, part_blur), lines(part_y - 1.95, _STOREY_M, 0.05, part_blur))
+            bars = np.maximum(
+                lines(local + _BAY_M / 2, _BAY_M, 0.06, part_blur),
+                lines(part_y - 1.95, _STOREY_M, 0.05, part_blur),
+            )
             front = mix(front, (215, 218, 220), bars * _window(local, part_y, part_blur, 0.0))
-            front = mix(front, trim, between(np.mod(part_y, _STOREY_M), 0.0, 0.10, part_blur) * (part_y > _STOREY_M * 0.9))
+            front = mix(
+                front,
+                trim,
+                between(np.mod(part_y, _STOREY_M), 0.0, 0.10, part_blur) * (part_y > _STOREY_M * 0.9),
+            )
             front = mix(front, trim * 0.75, between(part_y, height - 0.35, height, part_blur))
             front = mix(front, colour * 0.5, between(part_y, -1, 0.45, part_blur))
             if shop:
-                pane = between(local, 0.4, right - left - 0.4, part_blur) * between(part_y, 0.5, 2.3, part_blur)
-                front = mix(front, np.array([88, 76, 66], np.float32) * (0.6 + 0.35 * noise(part_x, part_y, 0.9, 2)[..., None]), pane)
-                front = mix(front, shop_colour, between(local, 0.2, right - left - 0.2, part_blur) * between(part_y, 2.35, 2.95, part_blur))
+                pane = between(local, 0.4, right - left - 0.4, part_blur) * between(
+                    part_y, 0.5, 2.3, part_blur
+                )
+                front = mix(
+                    front,
+                    np.array([88, 76, 66], np.float32)
+                    * (0.6 + 0.35 * noise(part_x, part_y, 0.9, 2)[..., None]),
+                    pane,
+                )
+                front = mix(
+                    front,
+                    shop_colour,
+                    between(local, 0.2, right - left - 0.2, part_blur)
+                    * between(part_y, 2.35, 2.95, part_blur),
+                )
                 front = mix(front, (60, 60, 62), lines(local, 1.6, 0.06, part_blur) * pane)
             middle = (door_bay + 0.5) * _BAY_M
-            front = mix(front, trim, between(local, middle - 0.62, middle + 0.62, part_blur) * between(part_y, -1, 2.3, part_blur))
-            front = mix(front, door_colour, between(local, middle - 0.5, middle + 0.5, part_blur) * between(part_y, -1, 2.15, part_blur))
+            front = mix(
+                front,
+                trim,
+                between(local, middle - 0.62, middle + 0.62, part_blur) * between(part_y, -1, 2.3, part_blur),
+            )
+            front = mix(
+                front,
+                door_colour,
+                between(local, middle - 0.5, middle + 0.5, part_blur) * between(part_y, -1, 2.15, part_blur),
+            )
             seam = np.exp(-np.minimum(local, right - left - local) / 0.10) * 0.35
             surface[inside] = (front * (1 - seam)[..., None])[0]
             solid |= inside
@@ -287,18 +378,29 @@ def _houses(
 
 
 def _side_walls(
-    noise: Noise, place: Place, light: Light, camera: Camera, rays: FloatArray, picture: FloatArray, is_ground: BoolArray
+    noise: Noise,
+    place: Place,
+    light: Light,
+    camera: Camera,
+    rays: FloatArray,
+    picture: FloatArray,
+    is_ground: BoolArray,
 ) -> tuple[FloatArray, BoolArray]:
     """The left and right wall of a room, where they hide the floor and the back wall."""
     colour = picture[~is_ground].mean(axis=0) if (~is_ground).any() else np.full(3, 150, np.float32)
     ground = is_ground.copy()
     for at, sign in ((place.side_walls[0], -1.0), (place.side_walls[1], 1.0)):
-        reach = np.where(rays[..., 0] * sign > 1e-4, at / np.where(rays[..., 0] * sign > 1e-4, rays[..., 0], 1.0), np.inf)
+        reach = np.where(
+            rays[..., 0] * sign > 1e-4, at / np.where(rays[..., 0] * sign > 1e-4, rays[..., 0], 1.0), np.inf
+        )
         reach = np.minimum(reach, 1e4)
         y, z = camera.height_m + rays[..., 1] * reach, rays[..., 2] * reach
         seen = (reach < 1e4) & (y >= 0) & (z > 0) & (z <= place.wall)
         shade = 0.9 if sign * light.to_sun[0] < 0 else 1.05
-        surface = texture.plaster(noise, z.astype(np.float32), y.astype(np.float32), colour.astype(np.float32)) * shade
+        surface = (
+            texture.plaster(noise, z.astype(np.float32), y.astype(np.float32), colour.astype(np.float32))
+            * shade
+        )
         surface = mix(surface, colour * 0.35, between(y, -1.0, 0.09, 0.02))
         surface[y > 3.0] = picture.max(axis=(0, 1)) * 0.9
         picture = np.where(seen[..., None], surface, picture)

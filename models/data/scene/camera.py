@@ -83,7 +83,8 @@ class Camera:
         x = ((np.arange(width * per_px, dtype=np.float32) + 0.5) / per_px - width / 2) / self.focal_px
         y = ((np.arange(height * per_px, dtype=np.float32) + 0.5) / per_px - height / 2) / self.focal_px
         right, down, forward = self.axes
-        return x[None, :, None] * right + y[:, None, None] * down + forward
+        directions: FloatArray = x[None, :, None] * right + y[:, None, None] * down + forward
+        return directions
 
     def on_ground(self, fractions: FloatArray) -> FloatArray:
         """Ground points under picture positions.
@@ -102,4 +103,5 @@ class Camera:
         if np.any(direction[:, 1] >= 0):
             raise ValueError(f"expected positions below the horizon, got {fractions.tolist()}")
         reach = -self.height_m / direction[:, 1]
-        return (direction * reach[:, None])[:, [0, 2]].astype(np.float32)
+        ground: FloatArray = (direction * reach[:, None])[:, [0, 2]].astype(np.float32)
+        return ground

@@ -51,7 +51,10 @@ def random_scene(seed: int, options: SceneOptions | None = None) -> Scene:
     if rng.random() >= options.night_part:
         light = light_of.daylight(rng)
     else:
-        lamps = tuple((float(x), place.road[0] - 0.5) for x in np.arange(-40, 41, rng.uniform(9, 16)) + rng.uniform(0, 9))
+        lamps = tuple(
+            (float(x), place.road[0] - 0.5)
+            for x in np.arange(-40, 41, rng.uniform(9, 16)) + rng.uniform(0, 9)
+        )
         light = light_of.night(rng, lamps if kind == "street" else ())
     if kind == "indoor":
         level = float(rng.uniform(0.55, 0.95))
@@ -77,12 +80,20 @@ def _place(rng: np.random.Generator, kind: PlaceKind, camera: Camera) -> Place:
     near = camera.height_m * float(rng.uniform(0.5, 1.3))
     if kind == "indoor":
         wall = float(rng.uniform(5.5, 11))
-        return Place(kind, (0.0, wall), (0.0, 0.0), wall, (-float(rng.uniform(2.5, 6)), float(rng.uniform(2.5, 6))))
+        return Place(
+            kind, (0.0, wall), (0.0, 0.0), wall, (-float(rng.uniform(2.5, 6)), float(rng.uniform(2.5, 6)))
+        )
     left = float(rng.uniform(-4, 8))
     drive = (left, left + float(rng.uniform(3, 5))) if rng.random() < 0.5 else (0.0, 0.0)
     if kind == "yard":
         path = near + float(rng.uniform(0, 5))
-        return Place(kind, (path, path + float(rng.uniform(1.2, 3))), (0.0, 0.0), path + float(rng.uniform(5, 14)), drive=drive)
+        return Place(
+            kind,
+            (path, path + float(rng.uniform(1.2, 3))),
+            (0.0, 0.0),
+            path + float(rng.uniform(5, 14)),
+            drive=drive,
+        )
     kerb = near + float(rng.uniform(1.5, 5))
     across = kerb + float(rng.uniform(5.5, 8))
     return Place(kind, (near, kerb), (kerb, across), across + float(rng.uniform(2, 5)), drive=drive)
@@ -145,13 +156,20 @@ def _add_vehicles(
                 speed = float(rng.uniform(3, 13))
                 x, _ = _visible(rng, camera, (z, z))
                 when = float(rng.uniform(0, duration))
-                path = Trajectory((x - sign * speed * when, z), [Step(Action.DRIVE, (x + sign * speed * (duration - when + 0.1), z), speed)])
+                path = Trajectory(
+                    (x - sign * speed * when, z),
+                    [Step(Action.DRIVE, (x + sign * speed * (duration - when + 0.1), z), speed)],
+                )
             figures.append((vehicle, path))
     if place.drive[1] and rng.random() < 0.5:
-        z = float(rng.uniform(camera.height_m * 1.2 + 2, max(camera.height_m * 1.2 + 3, place.near_pavement[0])))
+        z = float(
+            rng.uniform(camera.height_m * 1.2 + 2, max(camera.height_m * 1.2 + 3, place.near_pavement[0]))
+        )
         x = (place.drive[0] + place.drive[1]) / 2
         heading = float(rng.choice([0.0, math.pi])) + float(rng.normal(0, 0.08))
-        figures.append((random_vehicle(rng), Trajectory((x, z), [Step(Action.PARK, for_s=duration)], heading=heading)))
+        figures.append(
+            (random_vehicle(rng), Trajectory((x, z), [Step(Action.PARK, for_s=duration)], heading=heading))
+        )
 
 
 def _add_people(
@@ -166,7 +184,11 @@ def _add_people(
         x, z = _visible(rng, camera, (float(limits[0, 1]), float(limits[1, 1])))
         # People cross roads less often than they walk beside them.
         if place.road[0] < z < place.road[1] and rng.random() < 0.6:
-            z = float(rng.uniform(place.road[1], limits[1, 1])) if rng.random() < 0.5 else float(rng.uniform(limits[0, 1], max(place.road[0], limits[0, 1])))
+            z = (
+                float(rng.uniform(place.road[1], limits[1, 1]))
+                if rng.random() < 0.5
+                else float(rng.uniform(limits[0, 1], max(place.road[0], limits[0, 1])))
+            )
         here = np.clip([x, z], limits[0], limits[1])
         path = random_route(rng, here, limits, options.duration_s)
         figures.append((random_person(rng), path))
@@ -190,7 +212,9 @@ def random_route(
         rng.choice(["pass", "run", "stand", "pause", "loiter", "fall"], p=[0.42, 0.12, 0.14, 0.14, 0.1, 0.08])
     )
     heading = float(rng.uniform(-math.pi, math.pi))
-    direction = math.copysign(math.pi / 2, heading) + float(rng.normal(0, 0.35)) if rng.random() < 0.6 else heading
+    direction = (
+        math.copysign(math.pi / 2, heading) + float(rng.normal(0, 0.35)) if rng.random() < 0.6 else heading
+    )
     ahead = np.array([math.sin(direction), math.cos(direction)])
 
     def point(where: FloatArray) -> tuple[float, float]:

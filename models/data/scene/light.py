@@ -66,7 +66,8 @@ class Light:
 
     def at(self, x: float, z: float) -> FloatArray:
         """(3,) BGR factor by which the lamps brighten an object that stands at a place."""
-        return self.lamps_at(np.float32(x)[None], np.float32(z)[None])[0]
+        glow: FloatArray = self.lamps_at(np.array([x], np.float32), np.array([z], np.float32))[0]
+        return glow
 
 
 def daylight(rng: np.random.Generator) -> Light:
@@ -106,9 +107,7 @@ def night(rng: np.random.Generator, lamps: tuple[tuple[float, float], ...]) -> L
         direct=(0.04, 0.04, 0.04),
         shadow=0.15,
         lamps=lamps,
-        lamp_colour=_triple(
-            rng.uniform(0.7, 1.0) * np.array([0.85 - 0.5 * warm, 0.92 - 0.2 * warm, 0.95])
-        ),
+        lamp_colour=_triple(rng.uniform(0.7, 1.0) * np.array([0.85 - 0.5 * warm, 0.92 - 0.2 * warm, 0.95])),
         lamp_reach_m=float(rng.uniform(4.0, 6.5)),
         noise=float(rng.uniform(3.0, 6.0)),
     )

@@ -102,7 +102,9 @@ class Trajectory:
         kernel = np.hanning(2 * reach + 3)[1:-1]
         kernel /= kernel.sum()
         self._x, self._z = (
-            np.convolve(np.pad(np.interp(self._times, times, corners[:, axis]), reach, "edge"), kernel, "valid")
+            np.convolve(
+                np.pad(np.interp(self._times, times, corners[:, axis]), reach, "edge"), kernel, "valid"
+            )
             for axis in (0, 1)
         )
         steps_x, steps_z = np.diff(self._x, prepend=self._x[0]), np.diff(self._z, prepend=self._z[0])

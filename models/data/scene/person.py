@@ -1,8 +1,7 @@
 """People: an articulated body of balls and limbs with a gait.
 
 Segment lengths are fractions of the body's height (Winter, Biomechanics and Motor Control of Human
-Movement, 4th ed., fig. 4.1). In the gait the hip swings as a cosine, the knee bends in the swing half of
-the cycle, and the stride fits the speed so that the standing foot does not slide.
+Movement, 4th ed., fig. 4.1). The stride fits the speed so that the standing foot does not slide.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ _THIGH, _SHANK, _FOOT, _TRUNK, _NECK, _HEAD = 0.245, 0.246, 0.11, 0.288, 0.052, 
 _UPPER_ARM, _FOREARM, _SHOULDER, _HIP = 0.186, 0.19, 0.105, 0.052
 _FALL_S = 0.8
 
-_SKIN = np.array([[185, 205, 235], [150, 180, 220], [110, 145, 195], [75, 105, 150], [45, 65, 95]], np.float32)
+_SKIN = np.array(
+    [[185, 205, 235], [150, 180, 220], [110, 145, 195], [75, 105, 150], [45, 65, 95]], np.float32
+)
 _HAIR = np.array([[25, 25, 30], [35, 50, 75], [60, 100, 140], [90, 150, 190], [150, 150, 150]], np.float32)
 
 
@@ -111,7 +112,9 @@ class Person:
         names = list(local)
         table = np.stack([local[name] for name in names]) * self.height_m  # (J, 3) right, up, forward
         table[:, 1] -= min(0.0, float(table[:, 1].min()))
-        world = foot + table[:, :1] * right + table[:, 1:2] * np.array([0.0, 1.0, 0.0]) + table[:, 2:] * forward
+        world = (
+            foot + table[:, :1] * right + table[:, 1:2] * np.array([0.0, 1.0, 0.0]) + table[:, 2:] * forward
+        )
         return {name: row.astype(np.float32) for name, row in zip(names, world, strict=True)}
 
     def _local_joints(self, pose: Pose) -> dict[str, FloatArray]:
@@ -124,12 +127,12 @@ class Person:
         pelvis = np.zeros(3)
         shoulders = pelvis + up * _TRUNK
         for side, sign, phase in (("l", -1.0, gait.phase), ("r", 1.0, gait.phase + math.pi)):
-            swing = gait.hip * math.cos(phase) + gait.crouch
+            ahead, tilt = _stride(phase, gait)
+            swing = math.asin(ahead) + gait.crouch
             bend = gait.knee_rest + gait.knee * max(0.0, math.sin(phase - math.pi)) ** 1.5 + 2 * gait.crouch
             hip = pelvis + across * sign * _HIP
             knee = hip + _THIGH * _down(swing)
             ankle = knee + _SHANK * _down(swing - bend)
-            tilt = swing - bend + 0.25 * max(0.0, math.sin(phase - math.pi))
             toe = ankle + _FOOT * np.array([0.0, math.sin(tilt) - 0.28, math.cos(tilt)])
             arm = -gait.arm * math.cos(phase) + lean * 0.4
             shoulder = shoulders + across * sign * _SHOULDER - up * 0.02
@@ -138,7 +141,8 @@ class Person:
             hand = wrist + _FOREARM * 0.24 * _down(arm + gait.elbow)
             joints |= {
                 f"{side}hip": hip, f"{side}knee": knee, f"{side}ankle": ankle, f"{side}toe": toe,
-                f"{side}shoulder": shoulder, f"{side}elbow": elbow, f"{side}wrist": wrist, f"{side}hand": hand,
+                f"{side}shoulder": shoulder, f"{side}elbow": elbow,
+                f"{side}wrist": wrist, f"{side}hand": hand,
                 f"{side}waist": pelvis + up * 0.03 + across * sign * 0.048,
                 f"{side}hem": (hip + knee) / 2 * np.array([0.75, 1.0, 1.0]),
             }  # fmt: skip
@@ -166,20 +170,25 @@ class Person:
             sway = 0.03 * math.sin(pose.action_s * 1.1 + self.phase)
             return _Gait(self.phase, 0.04, 0.03, 0.0, 0.05, 0.15 + 2 * abs(sway), lean=sway)
         running = pose.speed_m_s > 2.3
-        stride = self.height_m * ((0.55 + 0.31 * pose.speed_m_s) if not running else (0.62 + 0.33 * pose.speed_m_s))
+        stride = self.height_m * (
+            (0.55 + 0.31 * pose.speed_m_s) if not running else (0.62 + 0.33 * pose.speed_m_s)
+        )
         phase = self.phase + 2 * math.pi * pose.distance_m / stride
-        reach = min(stride / self.height_m / (4 * leg) * (0.75 if running else 1.0), 0.8)
+        reach = min(stride / self.height_m / (4 * leg) * (0.75 if running else 1.0), 0.7)
         if running:
-            return _Gait(phase, math.asin(reach), 0.25, 1.6, 0.7, 1.5, lean=0.16, flight=0.035)
-        return _Gait(phase, math.asin(reach), 0.06, 0.95, 0.30 + 0.12 * pose.speed_m_s, 0.30, lean=0.04)
+            return _Gait(phase, reach, 0.25, 1.6, 0.7, 1.5, lean=0.16, flight=0.035)
+        return _Gait(phase, reach, 0.06, 0.95, 0.30 + 0.12 * pose.speed_m_s, 0.30, lean=0.04)
 
 
 @dataclass(frozen=True, slots=True)
 class _Gait:
-    """Angles in radians; flight as a fraction of the height; fallen 0 (upright) to 1 (on the ground)."""
+    """Angles in radians; flight as a fraction of the height; fallen 0 (upright) to 1 (on the ground).
+
+    `reach` is the sine of the largest hip angle: how far the foot comes before the hip, in leg lengths.
+    """
 
     phase: float
-    hip: float
+    reach: float
     knee_rest: float
     knee: float
     arm: float
@@ -188,6 +197,19 @@ class _Gait:
     crouch: float = 0.0
     flight: float = 0.0
     fallen: float = 0.0
+
+
+def _stride(phase: float, gait: _Gait) -> tuple[float, float]:
+    """Where the ankle is before the hip, in leg lengths, and how far the foot points up, radians.
+
+    In the first half of the cycle the foot stands: the ankle moves back at a steady speed, the body's own, and
+    at the end the heel lifts. In the second half the leg swings forward.
+    """
+    part = (phase / math.pi) % 2.0
+    if part < 1.0:
+        return gait.reach * (1 - 2 * part), -0.8 * gait.reach * max(0.0, part - 0.7) / 0.3
+    part -= 1.0
+    return -gait.reach * math.cos(math.pi * part), gait.reach * (1.2 * part - 0.8)
 
 
 def _down(angle: float) -> FloatArray:

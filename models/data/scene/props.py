@@ -48,7 +48,9 @@ class Prop:
                 legs = [
                     piece
                     for side in (-0.7, 0.7)
-                    for piece in self._block(camera, light, glow, (side - 0.04, side + 0.04), (0, 0.7), 0.3, 0.5)
+                    for piece in self._block(
+                        camera, light, glow, (side - 0.04, side + 0.04), (0, 0.7), 0.3, 0.5
+                    )
                 ]
                 return legs + self._block(camera, light, glow, (-0.8, 0.8), (0.7, 0.76), 0.42)
             case "planter":
@@ -60,7 +62,9 @@ class Prop:
                 half = {"bin": 0.3, "bollard": 0.09, "box": 0.5}[self.kind]
                 body = self._block(camera, light, glow, (-half, half), (0, self.size_m), half * 0.8)
                 lid = (self.size_m, self.size_m + 0.07)
-                return body + self._block(camera, light, glow, (-half * 1.08, half * 1.08), lid, half * 0.9, 0.6)
+                return body + self._block(
+                    camera, light, glow, (-half * 1.08, half * 1.08), lid, half * 0.9, 0.6
+                )
 
     def shadow(self, camera: Camera, light: Light) -> list[FloatArray]:
         """Outlines of the shadow on the ground, px."""
@@ -76,7 +80,9 @@ class Prop:
             if self.kind == "tree":
                 outlines.append(self._pole_shadow(camera, light, 0.12, high * 0.6))
             return outlines
-        width = {"lamp": 0.06, "bin": 0.3, "bollard": 0.09, "box": 0.5, "table": 0.7, "pillar": 0.2}[self.kind]
+        width = {"lamp": 0.06, "bin": 0.3, "bollard": 0.09, "box": 0.5, "table": 0.7, "pillar": 0.2}[
+            self.kind
+        ]
         return [self._pole_shadow(camera, light, width, high)]
 
     def _pole_shadow(self, camera: Camera, light: Light, half: float, high: float) -> FloatArray:
@@ -92,11 +98,10 @@ class Prop:
     ) -> list[Piece]:  # fmt: skip
         """A cuboid around the prop's place."""
         near, far = self.z - half_deep, self.z + half_deep
-        corners = np.array(
-            [[up[0], near], [up[1], near], [up[1], far], [up[0], far]], np.float32
-        )  # y, z
+        corners = np.array([[up[0], near], [up[1], near], [up[1], far], [up[0], far]], np.float32)  # y, z
         left, right = (
-            np.stack([np.full(4, self.x + side, np.float32), corners[:, 0], corners[:, 1]], axis=1) for side in across
+            np.stack([np.full(4, self.x + side, np.float32), corners[:, 0], corners[:, 1]], axis=1)
+            for side in across
         )
         faces = prism(camera, light, left, right, np.repeat((self.colour * tone)[None], 6, axis=0), glow)
         return sorted(faces, key=lambda piece: -piece.depth_m)
@@ -113,9 +118,10 @@ class Prop:
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         reach = rng.random((count, 1)) ** (1 / 2.2)
         offsets = direction * reach * np.array([1.0, 0.95, 1.0]) * spread * self.size_m
-        centres = offsets + np.array([self.x, self.size_m * middle + spread * self.size_m * 0.1, self.z])
+        middle_m = np.array([self.x, self.size_m * (middle + spread * 0.1), self.z])
+        centres: FloatArray = (offsets + middle_m).astype(np.float32)
         centres[:, 1] = np.maximum(centres[:, 1], 0.06 * self.size_m)
-        return centres.astype(np.float32)
+        return centres
 
     def _leaves(
         self, camera: Camera, light: Light, glow: FloatArray, middle: float, spread: float, count: int

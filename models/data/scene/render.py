@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from agent.records import FloatArray, ImageArray
+from agent.records import BoolArray, FloatArray, ImageArray, IntArray
 from models.data.scene.backdrop import Backdrop, Place, paint_backdrop
 from models.data.scene.camera import Camera
 from models.data.scene.light import Light
@@ -92,34 +93,34 @@ class Renderer:
         The same time gives the same frame, whatever was rendered before.
         """
         scene = self.scene
-        present = [(actor, pose) for actor in scene.actors if (pose := actor.trajectory.at(time_s)) is not None]
+        present = [
+            (actor, pose) for actor in scene.actors if (pose := actor.trajectory.at(time_s)) is not None
+        ]
         image = self._still.copy()
         self._cast_shadows(image, present)
-        sprites: list[tuple[Sprite, Actor | None, Pose | None]] = []
+        # Things (None) are in the still picture already; one is painted again only over an actor behind it.
+        sprites: list[tuple[Sprite, tuple[Actor, Pose] | None]] = [(sprite, None) for sprite in self._props]
         for actor, pose in present:
             pieces = actor.figure.pieces(scene.camera, scene.light, pose)
             depth = float(scene.camera.project(np.array([[pose.x, 0, pose.z]], np.float32))[1][0])
             sprite = paint(pieces, depth, self._limit_px)
             if sprite is not None:
-                sprites.append((sprite, actor, pose))
-        sprites += [(sprite, None, None) for sprite in self._props]
+                sprites.append((sprite, (actor, pose)))
         sprites.sort(key=lambda item: -item[0].depth_m)
         owner = self._rows
         owner[:] = 0
         order: list[tuple[Sprite, Actor, Pose]] = []
         touched: list[tuple[int, int, int, int]] = []
-        for sprite, actor, pose in sprites:
+        for sprite, shown in sprites:
             place = _overlap(sprite, scene.camera.size)
             if place is None:
                 continue
-            if actor is None:
-                # Things are in the still picture already; one is painted again only over an actor behind it.
-                if any(_meet(place, other) for other in touched):
-                    _lay(image, owner, sprite, place, 0)
-                continue
-            touched.append(place)
-            order.append((sprite, actor, pose))  # type: ignore[arg-type]
-            _lay(image, owner, sprite, place, len(order))
+            if shown is not None:
+                touched.append(place)
+                order.append((sprite, *shown))
+                _lay(image, owner, sprite, place, len(order))
+            elif any(_meet(place, other) for other in touched):
+                _lay(image, owner, sprite, place, 0)
         counts = np.bincount(owner.ravel(), minlength=len(order) + 1)
         truth = self._truth(time_s, order, counts)
         return Shot(self._with_noise(image, time_s), truth)
@@ -152,7 +153,9 @@ class Renderer:
                 _lay(image, unused, sprite, place, 0)
                 left, top, right, bottom = place
                 cut = (slice(top, bottom), slice(left, right))
-                alpha = sprite.alpha[top - sprite.top : bottom - sprite.top, left - sprite.left : right - sprite.left]
+                alpha = sprite.alpha[
+                    top - sprite.top : bottom - sprite.top, left - sprite.left : right - sprite.left
+                ]
                 backdrop.ground[cut] &= alpha < 128
         return image, sprites
 
@@ -172,7 +175,7 @@ class Renderer:
             _fill(mask, [outline - offset for outline in outlines])
             _darken(image, mask, self._ground, scene.light.shadow, (left, top, right, bottom))
 
-    def _truth(self, time_s: float, order: list[tuple[Sprite, Actor, Pose]], counts: FloatArray) -> FrameTruth:
+    def _truth(self, time_s: float, order: list[tuple[Sprite, Actor, Pose]], counts: IntArray) -> FrameTruth:
         rows = sorted(range(len(order)), key=lambda row: order[row][1].id)
         poses = [order[row][2] for row in rows]
         boxes, visibility = [], []
@@ -199,7 +202,8 @@ class Renderer:
     def _with_noise(self, image: ImageArray, time_s: float) -> ImageArray:
         """Sensor noise; grey for infrared."""
         if self.scene.light.infrared:
-            image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+            gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+            image = np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
         # The place in the pool follows from the time, so that a frame does not depend on those before it.
         rng = np.random.default_rng([self.scene.seed, 2, round(time_s * 1e4)])
         height, width = image.shape[:2]
@@ -207,32 +211,35 @@ class Renderer:
         noise = self._noise[top : top + height, left : left + width]
         if rng.random() < 0.5:
             noise = noise[:, ::-1]
-        return cv2.add(image, np.ascontiguousarray(noise), dtype=cv2.CV_8U)
+        return np.asarray(cv2.add(image, np.ascontiguousarray(noise), dtype=cv2.CV_8U), np.uint8)
 
 
 _NOISE_MARGIN = 96
 
 
-def _noise_pool(rng: np.random.Generator, size: tuple[int, int], light: Light) -> ImageArray:
+def _noise_pool(rng: np.random.Generator, size: tuple[int, int], light: Light) -> NDArray[np.int16]:
     """(H + margin, W + margin, 3) int16 noise, a little smooth as after a camera's own denoising."""
     shape = (size[1] + _NOISE_MARGIN, size[0] + _NOISE_MARGIN)
-    luma = cv2.GaussianBlur(rng.normal(0, 1, (*shape, 1)).astype(np.float32), (0, 0), 0.55)[..., None]
-    chroma = cv2.GaussianBlur(rng.normal(0, 1, (*shape, 3)).astype(np.float32), (0, 0), 1.0)
-    luma /= luma.std()
-    chroma *= 0.4 / chroma.std()
-    noise = luma if light.infrared else luma + chroma
-    return np.round(np.broadcast_to(noise, (*shape, 3)) * light.noise).astype(np.int16)
+    luma: FloatArray = _smooth(rng.normal(0, 1, (*shape, 1)), 0.55)[..., None]
+    chroma = _smooth(rng.normal(0, 1, (*shape, 3)), 1.0)
+    noise = luma / luma.std() if light.infrared else luma / luma.std() + 0.4 * chroma / chroma.std()
+    pool: NDArray[np.int16] = np.round(np.broadcast_to(noise, (*shape, 3)) * light.noise).astype(np.int16)
+    return pool
+
+
+def _smooth(noise: NDArray[np.float64], sigma_px: float) -> FloatArray:
+    return np.asarray(cv2.GaussianBlur(noise.astype(np.float32), (0, 0), sigma_px), np.float32)
 
 
 def _fill(mask: ImageArray, outlines: list[FloatArray]) -> None:
     """Paint outlines into a mask; a cast outline may be far larger than the picture, which OpenCV clips."""
     for outline in outlines:
         bounded = np.clip(outline, -4000, 4000)
-        cv2.fillConvexPoly(mask, np.round(bounded * 16).astype(np.int32), 255, cv2.LINE_8, 4)
+        cv2.fillConvexPoly(mask, np.round(bounded * 16).astype(np.int32), (255,), cv2.LINE_8, 4)
 
 
 def _darken(
-    image: ImageArray, mask: ImageArray, ground: FloatArray, depth: float, place: tuple[int, int, int, int]
+    image: ImageArray, mask: ImageArray, ground: BoolArray, depth: float, place: tuple[int, int, int, int]
 ) -> None:
     """Darken the ground under a mask with soft edges, in place."""
     left, top, right, bottom = place

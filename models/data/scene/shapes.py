@@ -13,7 +13,10 @@ from models.data.scene.camera import Camera
 from models.data.scene.light import Light
 
 _CIRCLE = np.stack(
-    [np.cos(np.linspace(0, 2 * math.pi, 12, endpoint=False)), np.sin(np.linspace(0, 2 * math.pi, 12, endpoint=False))],
+    [
+        np.cos(np.linspace(0, 2 * math.pi, 12, endpoint=False)),
+        np.sin(np.linspace(0, 2 * math.pi, 12, endpoint=False)),
+    ],
     axis=1,
 ).astype(np.float32)
 
@@ -35,7 +38,7 @@ class Piece:
 
 def hull(points: FloatArray) -> FloatArray:
     """(M, 2) corners of the convex hull of (N, 2) points."""
-    return cv2.convexHull(points.astype(np.float32))[:, 0]
+    return np.asarray(cv2.convexHull(points.astype(np.float32)), np.float32)[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,9 @@ def hulls_of_balls(
     outlines, start = [], 0
     for centres, _ in groups:
         stop = start + len(centres)
-        outlines.append((hull(rims[start:stop].reshape(-1, 2)), float(depth[start:stop].sum()) / (stop - start)))
+        outlines.append(
+            (hull(rims[start:stop].reshape(-1, 2)), float(depth[start:stop].sum()) / (stop - start))
+        )
         start = stop
     return outlines
 
@@ -114,7 +119,9 @@ def prism(
         Pieces; those that face away are left out.
     """
     count = len(left)
-    faces = [np.stack([left[i], left[(i + 1) % count], right[(i + 1) % count], right[i]]) for i in range(count)]
+    faces = [
+        np.stack([left[i], left[(i + 1) % count], right[(i + 1) % count], right[i]]) for i in range(count)
+    ]
     faces += [left[::-1], right]
     middle = np.concatenate([left, right]).mean(axis=0)
     pieces = []
@@ -137,7 +144,7 @@ def prism(
 def shadow_on_ground(points: FloatArray, light: Light) -> FloatArray:
     """(N, 3) where the sun throws (N, 3) points on the ground."""
     sun = np.array(light.to_sun, np.float32)
-    thrown = points - points[:, 1:2] / sun[1] * sun
+    thrown: FloatArray = points - points[:, 1:2] / sun[1] * sun
     thrown[:, 1] = 0.0
     return thrown
 
@@ -188,5 +195,5 @@ def paint(pieces: list[Piece], depth_m: float, limit_px: int) -> Sprite | None:
         outline = np.round(((piece.outline - low) * 2 - 0.5) * _UNIT).astype(np.int32)
         blue, green, red = (min(max(float(value), 0.0), 255.0) for value in piece.colour)
         cv2.fillConvexPoly(canvas, outline, (blue, green, red, 255.0), cv2.LINE_8, _SHIFT)
-    painted = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    painted = np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return Sprite(int(low[0]), int(low[1]), painted[..., :3], painted[..., 3], depth_m)

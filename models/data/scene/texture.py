@@ -73,9 +73,13 @@ def mix(base: FloatArray, colour: FloatArray | tuple[float, float, float], part:
     return mixed
 
 
-def plain(shape: tuple[int, ...], colour: tuple[float, float, float], grain: FloatArray, depth: float) -> FloatArray:
+def plain(
+    shape: tuple[int, ...], colour: tuple[float, float, float], grain: FloatArray, depth: float
+) -> FloatArray:
     """(H, W, 3) one colour with grain of a depth in grey levels."""
-    surface: FloatArray = np.broadcast_to(np.array(colour, np.float32), (*shape, 3)) * (1 + grain * depth)[..., None]
+    surface: FloatArray = (
+        np.broadcast_to(np.array(colour, np.float32), (*shape, 3)) * (1 + grain * depth)[..., None]
+    )
     return surface
 
 
@@ -85,7 +89,7 @@ def asphalt(noise: Noise, x: FloatArray, z: FloatArray, blur_m: FloatArray, tone
     stains = noise(x, z, 1.7, 3)
     patches = (noise(x * 0.6, z, 3.1, 2) > 0.42) * 0.08
     base = plain(x.shape, (tone * 1.02, tone, tone * 0.98), 0.10 * fine + 0.10 * stains - patches, 1.0)
-    crack = np.abs(noise(x, z, 1.3, 3)) < 0.012 + blur_m * 0.0
+    crack = (np.abs(noise(x, z, 1.3, 3)) < 0.012).astype(np.float32)
     return mix(base, (tone * 0.6,) * 3, crack * np.clip(0.6 - blur_m * 8, 0, 1))
 
 
@@ -98,7 +102,9 @@ def paving(
     column = np.floor(shifted / slab_m)
     each = np.mod(np.sin(row * 12.9898 + column * 78.233) * 43758.5453, 1.0) - 0.5
     each = each * np.clip(1.3 - blur_m / slab_m * 1.6, 0, 1)
-    grain = 0.14 * each + 0.06 * noise(x, z, 0.06) * np.clip(1 - blur_m * 10, 0, 1) + 0.08 * noise(x, z, 2.3, 3)
+    grain = (
+        0.14 * each + 0.06 * noise(x, z, 0.06) * np.clip(1 - blur_m * 10, 0, 1) + 0.08 * noise(x, z, 2.3, 3)
+    )
     base = plain(x.shape, (tone * 0.94, tone * 0.98, tone), grain.astype(np.float32), 1.0)
     joints = np.maximum(lines(shifted, slab_m, 0.018, blur_m), lines(z, slab_m, 0.018, blur_m))
     return mix(base, (tone * 0.5, tone * 0.52, tone * 0.53), joints * 0.8)
@@ -108,7 +114,9 @@ def grass(noise: Noise, x: FloatArray, z: FloatArray, blur_m: FloatArray, drynes
     """(H, W, 3) a lawn."""
     blades = noise(x, z * 0.6, 0.07, 2) * np.clip(1 - blur_m * 7, 0.15, 1)
     patches = noise(x, z, 1.9, 4)
-    green = np.array([48, 98, 78], np.float32) * (1 - dryness) + np.array([82, 135, 148], np.float32) * dryness
+    green = (
+        np.array([48, 98, 78], np.float32) * (1 - dryness) + np.array([82, 135, 148], np.float32) * dryness
+    )
     base = np.broadcast_to(green, (*x.shape, 3)) * (1 + 0.32 * blades + 0.30 * patches)[..., None]
     return mix(base, (70, 120, 140), np.clip(patches - 0.2, 0, 1) * 0.7)
 

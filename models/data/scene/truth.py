@@ -78,7 +78,10 @@ def anchors(truth: FrameTruth, size: tuple[int, int]) -> FloatArray:
 
 
 def crossings(
-    frames: list[FrameTruth], size: tuple[int, int], name: str, wire: tuple[tuple[float, float], tuple[float, float]]
+    frames: list[FrameTruth],
+    size: tuple[int, int],
+    name: str,
+    wire: tuple[tuple[float, float], tuple[float, float]],
 ) -> list[Event]:
     """Every time an actor's path cuts a tripwire.
 
@@ -127,8 +130,16 @@ def zone_changes(
             for actor, label, point in zip(truth.ids.tolist(), truth.labels.tolist(), points, strict=True)
             if _inside(corners, point)
         }
-        events += [Event("leave", name, actor, LABELS[label], truth.time_s) for actor, label in inside.items() if actor not in now]
-        events += [Event("enter", name, actor, LABELS[label], truth.time_s) for actor, label in now.items() if actor not in inside]
+        events += [
+            Event("leave", name, actor, LABELS[label], truth.time_s)
+            for actor, label in inside.items()
+            if actor not in now
+        ]
+        events += [
+            Event("enter", name, actor, LABELS[label], truth.time_s)
+            for actor, label in now.items()
+            if actor not in inside
+        ]
         inside = now
     return events
 

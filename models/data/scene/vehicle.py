@@ -98,9 +98,9 @@ class Vehicle:
     def _world(self, pose: Pose, along: FloatArray, up: FloatArray, across: FloatArray) -> FloatArray:
         """(N, 3) world points from metres along the vehicle (its middle is 0), up and to its right."""
         sin, cos = math.sin(pose.heading), math.cos(pose.heading)
-        return np.stack(
-            [pose.x + along * sin + across * cos, up, pose.z + along * cos - across * sin], axis=1
-        ).astype(np.float32)
+        points = [pose.x + along * sin + across * cos, up, pose.z + along * cos - across * sin]
+        world: FloatArray = np.stack(points, axis=1).astype(np.float32)
+        return world
 
     def _profile(
         self, pose: Pose, outline: tuple[tuple[float, float], ...], low: float, high: float
@@ -116,9 +116,15 @@ class Vehicle:
     def _facing(self, camera: Camera, pose: Pose, along: float, across: float) -> bool:
         """Whether the side with this outward direction (vehicle's frame) faces the camera."""
         length, width, _ = self.size_m
-        origin = self._world(pose, *(np.array([value], np.float32) for value in (along * length / 2, 0.7, across * width / 2)))[0]
+        origin = self._world(
+            pose, *(np.array([value], np.float32) for value in (along * length / 2, 0.7, across * width / 2))
+        )[0]
         tip = self._world(
-            pose, *(np.array([value], np.float32) for value in (along * (length / 2 + 1), 0.7, across * (width / 2 + 1)))
+            pose,
+            *(
+                np.array([value], np.float32)
+                for value in (along * (length / 2 + 1), 0.7, across * (width / 2 + 1))
+            ),
         )[0]
         return float((tip - origin) @ (camera.position - origin)) > 0
 
@@ -141,7 +147,11 @@ class Vehicle:
 
         def at(along: float, rise: float, side: float, in_from_edge: float = 0.0) -> list[float]:
             reach = width / 2 + (inset - width / 2) * rise
-            return [(along - 0.5) * length, (low + (high - low) * rise) * height, side * (reach - in_from_edge)]
+            return [
+                (along - 0.5) * length,
+                (low + (high - low) * rise) * height,
+                side * (reach - in_from_edge),
+            ]
 
         rear, front = cabin[0], cabin[-1]
         roof_rear, roof_front = cabin[1], cabin[-2]
@@ -165,7 +175,12 @@ class Vehicle:
                 (back, middle - 0.008, back_top, middle - 0.008),
                 (middle + 0.008, ahead, middle + 0.008, ahead_top),
             ):
-                corners = [at(start, 0.15, side), at(stop, 0.15, side), at(stop_top, 0.82, side), at(start_top, 0.82, side)]
+                corners = [
+                    at(start, 0.15, side),
+                    at(stop, 0.15, side),
+                    at(stop_top, 0.82, side),
+                    at(start_top, 0.82, side),
+                ]
                 pieces.append(self._quad(camera, pose, np.array(corners, np.float32), colour))
         for first, second, along in ((front, roof_front, 1.0), (rear, roof_rear, -1.0)):
             if not self._facing(camera, pose, along, 0.0) or (self.kind == "van" and along < 0):
@@ -230,7 +245,9 @@ class Vehicle:
                 [end, height * 0.31, width * 0.14], [end, height * 0.31, -width * 0.14],
             ]  # fmt: skip
             pieces.append(
-                self._quad(camera, pose, np.array(plate, np.float32), np.array([205, 225, 230], np.float32) * shine)
+                self._quad(
+                    camera, pose, np.array(plate, np.float32), np.array([205, 225, 230], np.float32) * shine
+                )
             )
         return pieces
 
