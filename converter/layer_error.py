@@ -31,6 +31,8 @@ NOTABLE_CLIPPING = 0.005
 COARSE_DB = 25.0
 """A ratio below this shows in what a model finds; plain rounding to 256 codes gives 30 to 50."""
 FEW_CODES = 16
+SMALL_IN_STEPS = 8
+"""Values of fewer steps than this are mostly rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,10 @@ class _Pair:
         return max(-MAX_DB, min(MAX_DB, 10 * math.log10(self.signal / self.noise)))
 
     @property
+    def rms(self) -> float:
+        return math.sqrt(self.signal / self.count) if self.count else 0.0
+
+    @property
     def codes_used(self) -> int | None:
         used = int(self._seen.sum())
         return used or None
@@ -241,6 +247,9 @@ def _cause(op: Operator, pair: _Pair, arriving_db: float, fault: ScaleWarning | 
                 f"only {used} of 256 codes are used: its scale is made for {low:.4g} to {high:.4g}, "
                 f"its values are {pair.low:.4g} to {pair.high:.4g}"
             )
+        step = (high - low) / 255
+        if pair.snr_db <= COARSE_DB and pair.rms < SMALL_IN_STEPS * step:
+            return f"its values are small (root mean square {pair.rms:.3g}) beside its step of {step:.3g}"
     if arriving_db >= MAX_DB or pair.snr_db > COARSE_DB:
         return ""
-    return f"rounding in {op.name}: its weights or its output need finer steps than 256 codes give"
+    return f"rounding in {op.name}: its weights or its inputs need finer steps than 256 codes give"

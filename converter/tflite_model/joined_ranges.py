@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from converter.tflite_model.structure import Operator, Subgraph, Tensor
 
-MIN_CODES = 16
-"""Fewer codes than this for a whole tensor and scores turn into steps."""
+MIN_CODES = 64
+"""Fewer codes than this for scores of 0..1 and they turn into visible steps."""
 JOINING = frozenset({"CONCATENATION", "PACK"})
 
 _PASSING = frozenset(
@@ -98,7 +98,7 @@ class JoinFault:
 
 
 def joined_ranges(graph: Subgraph, op: Operator, flow: ValueFlow) -> list[JoinFault]:
-    """Inputs of a join that are left with fewer than 16 codes, or whose values are cut."""
+    """Inputs of a join that are left with fewer than 64 codes, or whose values are cut."""
     output = graph.tensor(op.outputs[0]) if op.outputs else None
     if output is not None and output.representable is None:
         output = flow.quantized_as.get(output.index)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converter.tflite_model.joined_ranges import JOINING, MIN_CODES, ValueFlow, joined_ranges
+from converter.tflite_model.joined_ranges import JOINING, ValueFlow, joined_ranges
 from converter.tflite_model.structure import INTEGER_CODES, Operator, Subgraph, Tensor
 
 LARGEST_VALUE = 1e6
 """Activations beyond this come from -inf padding or a division by zero, not from a picture."""
 SMALLEST_SCALE = 1e-9
+MIN_WEIGHT_CODES = 16
+"""A channel whose weights use fewer codes than this of the scale for all has lost its shape."""
 
 _SEPARATE = "give boxes, objectness and classes an output each, so that each has its own scale"
 _PER_CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
@@ -114,8 +116,10 @@ def _starved_weights(graph: Subgraph, op: Operator) -> list[ScaleWarning]:
     axis = _PER_CHANNEL_AXIS[op.name]
     others = tuple(i for i in range(4) if i != axis)
     peak = np.abs(values.astype(np.int32) - weights.quantization.zero_points[0]).max(axis=others)
-    starved = int(np.count_nonzero((peak > 0) & (peak < MIN_CODES // 2)))
+    starved = int(np.count_nonzero((peak > 0) & (peak < MIN_WEIGHT_CODES // 2)))
     if starved * 4 <= len(peak):
         return []
-    text = f"{starved} of {len(peak)} channels use fewer than {MIN_CODES} codes of the one scale for all"
+    text = (
+        f"{starved} of {len(peak)} channels use fewer than {MIN_WEIGHT_CODES} codes of the one scale for all"
+    )
     return [ScaleWarning("starved-weights", op.index, weights.name, text, "quantise the weights per channel")]

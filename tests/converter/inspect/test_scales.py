@@ -68,7 +68,7 @@ def test_scale_out_of_reason_is_named(scale: float, zero: int, code: str) -> Non
     assert all(w.operator == 0 and w.tensor == "t1" and w.advice for w in found)
 
 
-@pytest.mark.parametrize(("box_scale", "warned"), [(1.0, True), (0.1, True), (0.02, False)])
+@pytest.mark.parametrize(("box_scale", "warned"), [(1.0, True), (0.1, True), (0.02, True), (0.01, False)])
 def test_scores_joined_with_boxes_keep_too_few_codes(box_scale: float, warned: bool) -> None:
     """Scores of 0..1 requantised to the boxes' scale: 255/256/scale + 1 codes are left."""
     tensors = [
