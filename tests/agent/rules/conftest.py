@@ -200,6 +200,7 @@ class GroundTruth:
 
     def frames(self) -> Frames:
         """All frames, every person confirmed."""
+        born: dict[float, int] = {}
         for number in range(1, 796):
             now = self.rows[self.rows[:, 0] == number]
             rows = [
@@ -212,7 +213,7 @@ class GroundTruth:
                     bottom - top,
                     0,
                     0.9,
-                    1.0,
+                    (number - born.setdefault(i, number)) / self.fps,
                 )
                 for _, i, left, top, right, bottom in now.tolist()
             ]

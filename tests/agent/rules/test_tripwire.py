@@ -61,7 +61,7 @@ def test_only_the_direction_asked_for_is_told_but_both_are_counted(play: Any, wa
 def test_a_path_through_the_line_n_times_counts_n_times_whatever_the_frame_rate(
     play: Any, walk: Any, turns: int, fps: float, drift: float, phase: float
 ) -> None:
-    # Zigzag of 300 px, three seconds a way: even at 2 frames a second each turn is seen well beyond the margin.
+    # Zigzag of 300 px, three seconds a way: at 2 frames a second each turn is still seen beyond the margin.
     path = [
         (phase + 3 * turn, 500 + drift * turn, 100 if turn % 2 == 0 else 400) for turn in range(turns + 1)
     ]
@@ -97,7 +97,7 @@ def test_without_margin_crossings_are_the_intersections_of_path_and_segment(
 
     steps = list(zip(spots[:-1].astype(float), spots[1:].astype(float), strict=True))
     expected = sum(turn(a, b, p) * turn(a, b, q) < 0 and turn(p, q, a) * turn(p, q, b) < 0 for p, q in steps)
-    # A line prolonged without end decides on which side one is, so going round an end resets nothing that counts.
+    # Going round an end changes the side of the prolonged line, and nothing that counts.
     assert len(directions(play(gate(margin=0.0), [walk(path)], fps=1.0, until_s=12.0))) == expected
 
 
