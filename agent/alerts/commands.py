@@ -41,20 +41,12 @@ class Command(Part):
     """Comes back with the response; a repeat is answered again and not carried out again."""
 
 
-class Arm(Command):
-    """Arm rules: they raise alerts again."""
+class SetArmed(Command):
+    """Arm or disarm rules; disarmed ones raise no alerts until they are armed again, also after a restart."""
 
-    name = "arm"
-    camera: Name | None = None
-    """All cameras when left out."""
-    rule: Name | None = None
-    """All rules when left out."""
-
-
-class Disarm(Command):
-    """Disarm rules: they raise no alerts until they are armed, also after a restart."""
-
-    name = "disarm"
+    name = "set_armed"
+    armed: bool
+    """true or false"""
     camera: Name | None = None
     """All cameras when left out."""
     rule: Name | None = None
@@ -122,7 +114,7 @@ class Resume(Command):
 
 COMMANDS: Mapping[str, type[Command]] = {
     command.name: command
-    for command in (Arm, Disarm, Snapshot, ResetCounts, SetMinScore, Reload, TestAlert, Pause, Resume)
+    for command in (SetArmed, Snapshot, ResetCounts, SetMinScore, Reload, TestAlert, Pause, Resume)
 }
 
 

@@ -12,13 +12,7 @@ import ssl
 import time
 from typing import Any, Self
 
-from paho.mqtt.client import (
-    MQTT_ERR_SUCCESS,
-    Client,
-    ConnectFlags,
-    MQTTMessage,
-    error_string,
-)
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage, error_string
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -78,8 +72,6 @@ class Session:
         self._client = Client(CallbackAPIVersion.VERSION2)  # replaced by one of the right version in `open`
         self.protocol = ""
         """5 or 3.1.1, once open."""
-        self.session_present = False
-        """Whether the broker still had the session of this client."""
         self.window = settings.in_flight
         """QoS 1 messages that may wait for their acknowledgement at once; more make a broker disconnect."""
 
@@ -250,12 +242,8 @@ class Session:
         """Say goodbye: the broker does not publish the will."""
         if self._client.socket() is not None:
             self._client.disconnect()
-            deadline = time.monotonic() + 1.0
-            while (
-                self._client.socket() is not None
-                and self._client.want_write()
-                and time.monotonic() < deadline
-            ):
+            until = time.monotonic() + 1.0
+            while self._lost_because is None and self._client.want_write() and time.monotonic() < until:
                 self._turn(0.1)
         self._close_socket()
         self._selector.close()
@@ -276,10 +264,9 @@ class Session:
             self._selector.unregister(connection)
 
     def _on_connect(
-        self, _client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, properties: Any
+        self, _client: Client, _data: object, _flags: object, reason: ReasonCode, properties: Any
     ) -> None:
         self._connack = reason
-        self.session_present = flags.session_present
         self.window = min(self._settings.in_flight, getattr(properties, "ReceiveMaximum", 65535))
 
     def _on_disconnect(
@@ -302,27 +289,16 @@ class Session:
         (self._events.refused if refused else self._events.subscribed).append(topic_filter)
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        properties = message.properties
+        answer_to = getattr(message.properties, "ResponseTopic", None)
+        correlation = getattr(message.properties, "CorrelationData", None)
+        content = bytes(message.payload)
         self._events.messages.append(
-            Message(
-                message.topic,
-                bytes(message.payload),
-                message.qos,
-                message.retain,
-                getattr(properties, "ResponseTopic", None),
-                getattr(properties, "CorrelationData", None),
-                message.mid,
-            )
+            Message(message.topic, content, message.qos, message.retain, answer_to, correlation, message.mid)
         )
 
 
 def agreed_version(settings: BrokerSettings, client_id: str) -> str:
-    """Connect with nothing but the user and leave again: "5" or "3.1.1", whichever the broker speaks.
-
-    Raises:
-        BrokerError: one line that says what is wrong.
-        ConfigError: the password's file cannot be read.
-    """
+    """Connect with nothing but the user and leave again: "5" or "3.1.1"; raises as `Session.open` does."""
     session = Session(settings, client_id)
     try:
         return session.open().protocol
@@ -331,10 +307,7 @@ def agreed_version(settings: BrokerSettings, client_id: str) -> str:
 
 
 def check_broker(settings: BrokerSettings, device: str) -> str:
-    """Connect once, as another client than the agent of `device`, and leave again.
-
-    Returns:
-        The MQTT version that was agreed on.
+    """Connect once, as another client than the agent of `device`: the MQTT version that was agreed on.
 
     Raises:
         BrokerError: one line that says what is wrong.

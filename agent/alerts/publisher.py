@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from agent.alerts.clock import clock_synchronised
+from agent.alerts.commands import Command, CommandHandler
 from agent.alerts.delivery import Delivery
+from agent.alerts.home_assistant import CameraEntities, HomeAssistant, discovery_payload
 from agent.alerts.outbox import Outbox
 from agent.alerts.schema import ModelPart, SnapshotPart, build_payload, new_id
-from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.alerts.settings import BrokerSettings, HomeAssistantSettings, OutboxSettings
+from agent.alerts.states import (
+    ArmedPayload,
+    CameraHealth,
+    HealthPayload,
+    OutboxHealth,
+    counts_payloads,
+    health_payload,
+    payload_bytes,
+)
 from agent.alerts.topics import Topics
 from agent.records import Alert, Phase
 
@@ -69,19 +80,31 @@ class AlertPublisher:
     in order per camera, until the outbox's limits; repeats carry the same id.
 
     Args:
-        broker, outbox: as configured.
+        broker, outbox, home_assistant: as configured.
         device: its name.
 
     Raises:
         StorageError: another process holds the outbox.
     """
 
-    def __init__(self, broker: BrokerSettings, outbox: OutboxSettings, device: str) -> None:
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        outbox: OutboxSettings,
+        device: str,
+        home_assistant: HomeAssistantSettings | None = None,
+    ) -> None:
         self._device = device
+        self._takes_commands = broker.commands
         self.topics = Topics(broker.topic_root, device)
         """Names of this device's topics."""
-        self._outbox = Outbox(outbox_path(outbox, device), outbox)
+        self._path = outbox_path(outbox, device)
+        self._outbox = Outbox(self._path, outbox)
         self._delivery = Delivery(broker, self.topics, self._outbox)
+        self._commands: CommandHandler | None = None
+        self._home_assistant: HomeAssistant | None = None
+        if home_assistant is not None and home_assistant.enabled:
+            self._home_assistant = HomeAssistant(home_assistant, self.topics, self._delivery)
 
     def start(self) -> None:
         """Begin to connect and to deliver; returns at once, whatever the broker does."""
@@ -138,6 +161,60 @@ class AlertPublisher:
         """
         self.publish_retained(self.topics.camera_status(camera), status)
 
+    def publish_counts(self, camera: str, counts: Mapping[str, Any]) -> None:
+        """Publish a camera's counts, retained, a topic for each zone and tripwire, where they changed.
+
+        Args:
+            camera: its name.
+            counts: as the rule engine gives them, see `states.counts_payloads`.
+        """
+        for name, payload in counts_payloads(counts).items():
+            self._delivery.retain(self.topics.counts(camera, name), payload_bytes(payload))
+
+    def publish_armed(self, camera: str, rules: Mapping[str, bool]) -> None:
+        """Publish which rules of a camera are armed, retained."""
+        self._delivery.retain(self.topics.armed(camera), payload_bytes(ArmedPayload(rules=dict(rules))))
+
+    def publish_health(self, cameras: Mapping[str, CameraHealth]) -> HealthPayload:
+        """Publish the device's health, retained; to be called once a minute.
+
+        Args:
+            cameras: by name.
+
+        Returns:
+            What was published.
+        """
+        stats = self.stats
+        outbox = OutboxHealth(
+            queued=stats.queued,
+            in_memory=stats.in_memory,
+            acknowledged=stats.acknowledged,
+            refused=stats.refused,
+            dropped=stats.dropped,
+            damaged=stats.damaged,
+            error=stats.disk_error,
+        )
+        health = health_payload(outbox, stats.connects, cameras, self._path.parent)
+        self._delivery.retain(self.topics.health, payload_bytes(health))
+        return health
+
+    def on_command(self, act: Callable[[Command], Mapping[str, Any] | None]) -> None:
+        """Take commands, where the configuration allows it; before `start`.
+
+        Args:
+            act: carries a command out, in a thread of its own; returns what to answer with, raises
+                EdgetrackError to refuse it whole.
+        """
+        if self._takes_commands and self._commands is None:
+            self._commands = CommandHandler(self.topics, act, self._delivery.send)
+            self._delivery.subscribe(self.topics.request("+"), self._commands.receive)
+
+    def describe_cameras(self, cameras: Mapping[str, CameraEntities]) -> None:
+        """Tell Home Assistant, where it is switched on, what there is; again after a reload."""
+        if self._home_assistant is not None:
+            takes = self._commands is not None
+            self._home_assistant.describe(discovery_payload(self.topics, cameras, commands=takes))
+
     def publish_retained(self, topic: str, payload: bytes | str | Mapping[str, Any]) -> None:
         """Publish now and after every reconnect; the newest payload of a topic counts.
 
@@ -156,6 +233,8 @@ class AlertPublisher:
     def close(self, timeout_s: float = 5.0) -> None:
         """Deliver what time allows, say offline, close the outbox; the rest waits on the disk."""
         self._delivery.stop(timeout_s)
+        if self._commands is not None:
+            self._commands.close()
         self._outbox.close()
 
     @property

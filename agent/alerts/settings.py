@@ -66,6 +66,9 @@ class BrokerSettings(Section):
     """Longest wait between two attempts to connect; waits grow from a quarter of a second, with jitter."""
     topic_root: TopicName = "edgetrack"
     """First level of every topic."""
+    commands: bool = False
+    """Whether the device takes commands (`edgetrack/<device>/request/…`): arming, test alerts, reload.
+    Whoever may publish at the broker may then disarm rules: give it users and access rules first."""
 
     @field_validator("url")
     @classmethod
@@ -117,3 +120,12 @@ class OutboxSettings(Section):
     synchronous: Literal["full", "normal"] = "full"
     """full: a committed alert survives a power cut. normal: it survives the end of the process only, at a
     hundredth of the cost."""
+
+
+class HomeAssistantSettings(Section):
+    """Discovery by Home Assistant."""
+
+    enabled: bool = False
+    """Whether the device describes itself to Home Assistant."""
+    discovery_prefix: TopicName = "homeassistant"
+    """As in Home Assistant's MQTT integration."""

@@ -48,6 +48,15 @@ class CountsPayload(Part):
     """Of the tripwire of this name."""
 
 
+class ArmedPayload(Part):
+    """Which rules of a camera are armed."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    """Version of this payload."""
+    rules: dict[str, bool]
+    """By name."""
+
+
 class CameraHealth(Part):
     """How one camera is doing; figures of the last minute."""
 
