@@ -63,10 +63,10 @@ class AlertWindow:
             self._held = {topic: until for topic, until in self._held.items() if until > now}
             self.forget()
             self._read_again()
-        if self._outbox.generation != self._generation:  # opened anew: other positions, earlier alerts
-            self.forget()
-            self._read_again()
         while True:
+            if self._outbox.generation != self._generation:  # opened anew: other positions, earlier alerts
+                self.forget()
+                self._read_again()
             while self._ready:
                 alert = self._ready.popleft()
                 if alert.topic not in self._held:
@@ -75,6 +75,8 @@ class AlertWindow:
                 return None
             self._more = False
             alerts = self._outbox.pending(_READ_AHEAD, self._position)
+            if self._outbox.generation != self._generation:
+                continue
             if not alerts:
                 return None
             self._more |= len(alerts) == _READ_AHEAD
