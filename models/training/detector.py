@@ -27,8 +27,8 @@ from models.training.detector_loss import LossWeights, cell_grid, detector_loss
 from models.training.detector_settings import DetectorTraining
 from models.training.run_folder import RunFolder
 
-_AVERAGE = 0.998
-"""Weight of the past in the averaged weights (Polyak & Juditsky, 1992)."""
+_AVERAGED_PART = 0.04
+"""Part of the training over which weights are averaged (Polyak & Juditsky, 1992)."""
 _LOWEST_SCORE = 0.02
 
 
@@ -141,7 +141,15 @@ class _Trainer:
         keras.utils.set_random_seed(settings.seed)
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
-        shape = DetectorShape(labels, settings.width, settings.height)
+        shape = DetectorShape(
+            labels,
+            settings.width,
+            settings.height,
+            settings.stem,
+            settings.stages,
+            settings.depths,
+            settings.neck,
+        )
         self.spec: ModelSpec = detector_spec(settings.name, shape)
         self.model = build_detector(shape)
         self.averaged = build_detector(shape)
@@ -207,7 +215,8 @@ class _Trainer:
         import tensorflow as tf
 
         rate = tf.constant(self.learning_rate(step), tf.float32)
-        keep = tf.constant(min(_AVERAGE, (1 + step) / (10 + step)), tf.float32)
+        span = max(_AVERAGED_PART * self.steps * self._settings.epochs, 1.0)
+        keep = tf.constant(min(1 - 1 / span, (1 + step) / (10 + step)), tf.float32)
         losses = self._step(batch.images, batch.boxes, batch.labels, batch.kind, rate, keep)
         return np.array([float(loss) for loss in losses])
 

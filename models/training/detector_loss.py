@@ -27,7 +27,7 @@ class LossWeights:
     Args:
         scores, boxes: factors of the two parts.
         alpha, beta: exponents of score and overlap in the alignment metric.
-        cells: most cells that learn one object.
+        cells: that learn one object; more where several fit equally well.
     """
 
     scores: float = 1.0

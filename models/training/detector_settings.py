@@ -28,6 +28,14 @@ class DetectorTraining(Section):
     """Of the bundle."""
     width: Annotated[int, Field(ge=64, multiple_of=32)] = 320
     height: Annotated[int, Field(ge=64, multiple_of=32)] = 192
+    stem: PositiveInt = 16
+    """Channels after the first convolution."""
+    stages: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (32, 72, 144, 208)
+    """Channels at strides 4, 8, 16 and 32."""
+    depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 3, 4, 2)
+    """Blocks in each of these stages."""
+    neck: PositiveInt = 72
+    """Channels of the pyramid and the heads."""
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 2e-3

@@ -202,8 +202,8 @@ class _Gait:
 def _stride(phase: float, gait: _Gait) -> tuple[float, float]:
     """Where the ankle is before the hip, in leg lengths, and how far the foot points up, radians.
 
-    In the first half of the cycle the foot stands: the ankle moves back at a steady speed, the body's own, and
-    at the end the heel lifts. In the second half the leg swings forward.
+    In the first half of the cycle the foot stands: the ankle moves back at a steady speed, the body's own,
+    and at the end the heel lifts. In the second half the leg swings forward.
     """
     part = (phase / math.pi) % 2.0
     if part < 1.0:

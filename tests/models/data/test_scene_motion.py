@@ -24,7 +24,11 @@ def test_trajectory_keeps_speed_and_reaches_its_end() -> None:
 
 
 def test_trajectory_tells_how_long_an_action_lasts() -> None:
-    steps = [Step(Action.WALK, (1.0, 0.0), 1.0), Step(Action.FALL, (1.2, 0.0), 0.5), Step(Action.FALL, for_s=2.0)]
+    steps = [
+        Step(Action.WALK, (1.0, 0.0), 1.0),
+        Step(Action.FALL, (1.2, 0.0), 0.5),
+        Step(Action.FALL, for_s=2.0),
+    ]
     pose = Trajectory((0.0, 0.0), steps).at(2.4)
     assert pose is not None
     assert pose.action is Action.FALL
