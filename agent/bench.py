@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import tempfile
 import threading
 import time
@@ -19,11 +20,12 @@ from agent.app import build_pipeline
 from agent.config import CameraSettings, make_section
 from agent.detect.interpreter import Interpreter
 from agent.detect.tflite_detector import TfliteDetector
+from agent.errors import DataError
 from agent.offline import detector_settings
 from agent.pipeline import Step
 from agent.stage_times import STAGES, StageTimes
 
-_BARE_S = 3.0
+_TURN = 20  # frames, then as many bare invocations
 
 
 def bench_pipeline(
@@ -60,17 +62,8 @@ def bench_pipeline(
             ],
         },
     )
-    stop, times, stamps = threading.Event(), StageTimes(capacity=max_frames), []
-    start_s = 0.0
-
-    def on_step(_: Step) -> None:
-        nonlocal start_s
-        stamps.append(time.perf_counter())
-        if len(stamps) == 1:
-            start_s = _process_age_s()
-        if len(stamps) >= max_frames:
-            stop.set()
-
+    stop, times = threading.Event(), StageTimes(capacity=max_frames)
+    pairing = _Pairing(detector.interpreter, max_frames, stop)
     with tempfile.TemporaryDirectory() as folder:
         publisher = AlertPublisher(
             BrokerSettings(), OutboxSettings(path=Path(folder) / "outbox.sqlite"), "bench"
@@ -83,12 +76,11 @@ def bench_pipeline(
                 detector=detector,
                 times=times,
             )
-            pipeline.observers.append(on_step)
+            pipeline.observers.append(pairing)
             summary = pipeline.run(stop)
         finally:
             publisher.close(timeout_s=0.0)
-    bare_fps = _bare_invoke_fps(detector.interpreter)
-    fps = (len(stamps) - 1) / (stamps[-1] - stamps[0]) if len(stamps) > 1 else 0.0
+    fps, bare_fps, ratio = pairing.result()
     report = {
         "model": model.name,
         "runtime": detector.interpreter.runtime,
@@ -99,9 +91,9 @@ def bench_pipeline(
         "alerts": summary.alerts,
         "fps": round(fps, 2),
         "bare_invoke_fps": round(bare_fps, 2),
-        "ratio": round(fps / bare_fps, 3),
+        "ratio": round(ratio, 3),
         "peak_rss_mb": round(_peak_rss_mb(), 1),
-        "start_s": round(start_s, 3),
+        "start_s": round(pairing.start_s, 3),
         "stages_ms": times.summary_ms(),
     }
     if as_json:
@@ -110,15 +102,48 @@ def bench_pipeline(
         _print_table(report)
 
 
-def _bare_invoke_fps(interpreter: Interpreter) -> float:
-    """Invocations per second of nothing but `invoke()`."""
-    for _ in range(3):
-        interpreter.invoke()
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < _BARE_S or count < 10:
-        interpreter.invoke()
-        count += 1
-    return count / (time.perf_counter() - start)
+class _Pairing:
+    """Times the pipeline and a bare invoke() loop in turns: a drifting machine is fair to both.
+
+    Called with every step. The reader's queue is full while the bare loop runs, so nothing runs beside it.
+    """
+
+    def __init__(self, interpreter: Interpreter, max_frames: int, stop: threading.Event) -> None:
+        self._interpreter = interpreter
+        self._max_frames = max_frames
+        self._stop = stop
+        self._frames = 0
+        self._turn_started = 0.0
+        self._turns: list[tuple[float, float]] = []
+        self.start_s = 0.0
+        """From the start of the process to the first processed frame."""
+
+    def __call__(self, _: Step) -> None:
+        now = time.perf_counter()
+        self._frames += 1
+        if self._frames == 1:
+            self.start_s = _process_age_s()
+            self._turn_started = now
+        elif (self._frames - 1) % _TURN == 0:
+            pipeline_s = now - self._turn_started
+            for _ in range(_TURN):
+                self._interpreter.invoke()
+            self._turn_started = time.perf_counter()
+            self._turns.append((pipeline_s, self._turn_started - now))
+        if self._frames >= self._max_frames:
+            self._stop.set()
+
+    def result(self) -> tuple[float, float, float]:
+        """Frames/s of the pipeline, of the bare loop, and the median of their ratios over all turns.
+
+        Raises:
+            DataError: there were too few frames for one turn.
+        """
+        if not self._turns:
+            raise DataError("--source", f"expected more than {_TURN} frames, got {self._frames}")
+        frames = _TURN * len(self._turns)
+        pipeline_s, bare_s = (sum(column) for column in zip(*self._turns, strict=True))
+        return frames / pipeline_s, frames / bare_s, statistics.median(b / p for p, b in self._turns)
 
 
 def _process_age_s() -> float:
