@@ -9,9 +9,7 @@ read, so that a few flipped bytes cost neither memory nor time, and whatever els
 from __future__ import annotations
 
 import math
-import re
 import struct
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,9 @@ import tflite
 from numpy.typing import NDArray
 
 from agent.errors import DataError
+from converter.tflite_model.schema import enum_names, option_fields, snake
 from converter.tflite_model.structure import (
+    NUMPY_DTYPES,
     Operator,
     OptionValue,
     Quantization,
@@ -153,7 +153,7 @@ class _Reader:
 
     def _operator_code(self, code: Any) -> tuple[str, int, bool]:
         number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
-        names = _enum_names("BuiltinOperator")
+        names = enum_names("BuiltinOperator")
         version = max(code.Version(), 1)
         if number == tflite.BuiltinOperator.CUSTOM:
             return self._text(code.CustomCode()) or "CUSTOM", version, True
@@ -185,6 +185,7 @@ class _Reader:
         outputs = self._indices(graph, "Outputs", count)
         if position == 0 and not operators and not outputs:
             raise self._damage("a model without operators")
+        _check_written(tensors, operators, inputs)
         return Subgraph(self._text(graph.Name()), tensors, operators, inputs, outputs)
 
     def _indices(self, owner: Any, name: str, tensors: int) -> tuple[int, ...]:
@@ -196,12 +197,17 @@ class _Reader:
 
     def _tensor(self, tensor: Any, index: int) -> Tensor:
         number = tensor.Type()
-        dtype = _enum_names("TensorType").get(number, f"type_{number}").lower()
+        dtype = enum_names("TensorType").get(number, f"type_{number}").lower()
         shape = self._vector(tensor, "Shape")
         signature = self._vector(tensor, "ShapeSignature") or shape
         if any(size < -1 for size in (*shape, *signature)) or math.prod(map(abs, shape)) > MAX_ELEMENTS:
             raise self._damage(f"tensor {index} of shape {shape}")
         data, external = self._buffer(tensor.Buffer())
+        numpy_dtype = NUMPY_DTYPES.get(dtype)
+        if data is not None and numpy_dtype is not None and tensor.Sparsity() is None:
+            expected = math.prod(shape) * np.dtype(numpy_dtype).itemsize
+            if data.size != expected:
+                raise self._damage(f"tensor {index} of {expected} bytes with {data.size} bytes of content")
         quantization = self._quantization(tensor.Quantization(), index)
         return Tensor(
             index=index,
@@ -239,7 +245,7 @@ class _Reader:
             ("BuiltinOptions", operator.BuiltinOptions()),
             ("BuiltinOptions2", operator.BuiltinOptions2()),
         ):
-            kind = _enum_names(union).get(getattr(operator, f"{union}Type")())
+            kind = enum_names(union).get(getattr(operator, f"{union}Type")())
             if table is not None and kind not in (None, "NONE"):
                 options.update(self._options(str(kind), table))
         inputs = self._indices(operator, "Inputs", tensors)
@@ -250,16 +256,16 @@ class _Reader:
     def _options(self, kind: str, table: Any) -> dict[str, OptionValue]:
         owner = getattr(tflite, kind)()
         owner.Init(table.Bytes, table.Pos)
-        scalars, vectors = _option_fields(kind)
-        options: dict[str, OptionValue] = {_snake(name): self._vector(owner, name) for name in vectors}
+        scalars, vectors = option_fields(kind)
+        options: dict[str, OptionValue] = {snake(name): self._vector(owner, name) for name in vectors}
         for name in scalars:
             value = getattr(owner, name)()
             if isinstance(value, bytes):
-                options[_snake(name)] = self._text(value)
+                options[snake(name)] = self._text(value)
             elif name == "FusedActivationFunction":
-                options[_snake(name)] = _enum_names("ActivationFunctionType").get(value, str(value))
+                options[snake(name)] = enum_names("ActivationFunctionType").get(value, str(value))
             elif isinstance(value, bool | int | float):
-                options[_snake(name)] = value
+                options[snake(name)] = value
         return options
 
     def _metadata(self) -> tuple[dict[str, int], str]:
@@ -275,22 +281,18 @@ class _Reader:
         return sizes, min_runtime
 
 
-@cache
-def _enum_names(enum: str) -> dict[int, str]:
-    """Number to name, of an enumeration of the schema."""
-    return {value: name for name, value in vars(getattr(tflite, enum)).items() if isinstance(value, int)}
+def _check_written(
+    tensors: tuple[Tensor, ...], operators: tuple[Operator, ...], inputs: tuple[int, ...]
+) -> None:
+    """Every tensor that is read must have been written, or runtimes follow a null pointer.
 
-
-@cache
-def _option_fields(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The scalar and the vector fields of an options table, from its generated class."""
-    methods = {name for name in vars(getattr(tflite, kind)) if name[0].isupper() and name != "Init"}
-    methods -= {name for name in methods if name.startswith("GetRootAs") or "HasIdentifier" in name}
-    vectors = {name for name in methods if f"{name}AsNumpy" in methods}
-    tables = {name for name in methods if f"{name}Length" in methods} - vectors
-    derived = {f"{name}{end}" for name in vectors | tables for end in ("AsNumpy", "Length", "IsNone")}
-    return tuple(sorted(methods - vectors - tables - derived)), tuple(sorted(vectors))
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    Raises:
+        ValueError: an operator reads what is no input, constant or state, and was not written before.
+    """
+    written = {*inputs, -1}
+    written.update(t.index for t in tensors if t.constant or t.variable or not t.elements)
+    for op in operators:
+        missing = next((i for i in op.inputs if i not in written), None)
+        if missing is not None:
+            raise ValueError(f"operator {op.index} {op.name} reads tensor {missing}, which has no content")
+        written.update(op.outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import flatbuffers
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import tflite
 
-from converter.tflite_model.reader import read_tflite
+from agent.errors import DataError
+from converter.tflite_model.reader import parse_tflite, read_tflite
 
 pytestmark = pytest.mark.data
 
@@ -63,6 +65,22 @@ def test_constants_are_read_with_their_values(shared_data: Path) -> None:
         values = graph.tensors[i].values()
         assert values is not None
         np.testing.assert_array_equal(values, interpreter.get_tensor(i))
+
+
+def test_constant_that_lost_its_content_is_damage(small_model: bytes) -> None:
+    """LiteRT 2.3 follows a null pointer on it: the buffer of the recurrent weights has become empty."""
+    content = bytearray(small_model)
+    graph = parse_tflite(small_model, Path("whole.tflite")).main
+    weights = next(t for t in graph.tensors if t.data is not None and t.shape == (20, 20))
+    assert weights.data is not None
+    start = small_model.index(weights.data.tobytes())
+    assert struct.unpack_from("<I", content, start - 4)[0] == 400
+    struct.pack_into("<I", content, start - 4, 0)
+    with pytest.raises(DataError, match="which has no content"):
+        parse_tflite(bytes(content), Path("emptied.tflite"))
+    struct.pack_into("<I", content, start - 4, 396)
+    with pytest.raises(DataError, match="400 bytes with 396 bytes"):
+        parse_tflite(bytes(content), Path("shortened.tflite"))
 
 
 def test_options_are_read(shared_data: Path) -> None:
