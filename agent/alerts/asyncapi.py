@@ -1,0 +1,117 @@
+"""All topics and payloads as an AsyncAPI 3 document, made from the names and models that publish them.
+
+Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from agent.alerts.commands import COMMANDS, Response
+from agent.alerts.schema import AlertPayload
+from agent.alerts.states import ArmedPayload, CountsPayload, HealthPayload
+from agent.alerts.topics import Topics
+from agent.version import __version__
+
+_PARAMETERS = {
+    "device": "Name of the device.",
+    "camera": "Name of the camera.",
+    "place": "Name of a zone or tripwire.",
+    "rule": "Name of the rule.",
+}
+_STATUS = {"type": "string", "enum": ["online", "offline"]}
+_CAMERA_STATUS = {
+    "type": "object",
+    "required": ["state"],
+    "properties": {"state": {"type": "string", "description": "online, or what is wrong."}},
+}
+
+
+def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
+    """The document, JSON types only.
+
+    Args:
+        root: `broker.topic_root`.
+    """
+    topics = Topics(root, "{device}")
+    models: list[type[BaseModel]] = [AlertPayload, CountsPayload, ArmedPayload, HealthPayload, Response]
+    models += COMMANDS.values()
+    _, definitions = models_json_schema(
+        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    schemas = definitions["$defs"]
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
+
+    def channel(name: str, address: str, text: str, payload: Any, content: str = "application/json") -> None:
+        messages[name] = {"name": name, "contentType": content, "payload": payload}
+        channels[name] = {
+            "address": address,
+            "title": text,
+            "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+            "parameters": {
+                key: {"description": meaning}
+                for key, meaning in _PARAMETERS.items()
+                if f"{{{key}}}" in address
+            },
+        }
+
+    def sends(name: str, address: str, text: str, payload: Any, *, retain: bool, **options: str) -> None:
+        channel(name, address, text, payload, **options)
+        operations[f"publish_{name}"] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{name}"},
+            "summary": text,
+            "bindings": {"mqtt": {"qos": 1, "retain": retain}},
+        }
+
+    def model(kind: type[BaseModel]) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+    sends("alerts", topics.alerts("{camera}"), "Alerts of a camera", model(AlertPayload), retain=False)
+    sends(
+        "status", topics.status, "Whether the device is connected", _STATUS, retain=True, content="text/plain"
+    )
+    sends(
+        "health", topics.health, "Figures about the device, every minute", model(HealthPayload), retain=True
+    )
+    sends("camera_status", topics.camera_status("{camera}"), "State of a camera", _CAMERA_STATUS, retain=True)
+    sends(
+        "counts",
+        topics.counts("{camera}", "{place}"),
+        "Counts of a zone or tripwire",
+        model(CountsPayload),
+        retain=True,
+    )
+    sends("armed", topics.armed("{camera}"), "Which rules are armed", model(ArmedPayload), retain=True)
+    for name, command in COMMANDS.items():
+        text = (command.__doc__ or name).strip().splitlines()[0]
+        request, response = f"request_{name}", f"response_{name}"
+        channel(request, topics.request(name), text, model(command))
+        channel(response, topics.response(name), f"Answer to {name}", model(Response))
+        operations[name] = {
+            "action": "receive",
+            "channel": {"$ref": f"#/channels/{request}"},
+            "summary": text,
+            "reply": {"channel": {"$ref": f"#/channels/{response}"}},
+            "bindings": {"mqtt": {"qos": 1}},
+        }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Edgetrack agent",
+            "version": __version__,
+            "description": "What a device publishes over MQTT, and what it can be told. Alerts are delivered "
+            "at least once to the broker, in order per camera; repeats carry the same id.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"broker": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5"}},
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "schemas": schemas},
+    }
