@@ -11,7 +11,9 @@ import sys
 import typer
 
 from agent.errors import EdgetrackError
+from converter.commands.compare import compare_command
 from converter.commands.compile import compile_command
+from converter.commands.convert import convert_command
 from converter.commands.inspect import inspect_command
 
 app = typer.Typer(
@@ -27,6 +29,8 @@ def _root() -> None:
     """Trained CNN and LSTM models in, proven int8 TFLite for CPU and Edge TPU out."""
 
 
+app.command("convert")(convert_command)
+app.command("compare")(compare_command)
 app.command("inspect")(inspect_command)
 app.command("compile")(compile_command)
 

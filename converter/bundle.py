@@ -1,0 +1,58 @@
+"""Writing a bundle so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.errors import StorageError
+
+
+@contextmanager
+def staged(output: Path) -> Iterator[Path]:
+    """A folder beside `output` to write into; when the block ends well its files are moved in, each by a rename.
+
+    Files that `output` holds already are replaced when they have the same name and stay otherwise. When the
+    block raises, `output` is left as it was.
+
+    Raises:
+        StorageError: the disk is full, or the place cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.exists() and not output.is_dir():
+            raise StorageError(str(output), "expected a folder, got a file", "choose another --output")
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    except OSError as error:
+        raise _storage_error(output, error) from error
+    try:
+        try:
+            yield folder
+            for path in sorted(folder.iterdir()):
+                _flush(path)
+            output.mkdir(exist_ok=True)
+            # The spec last: a model without its spec is no bundle, and nothing picks it up.
+            for path in sorted(folder.iterdir(), key=lambda own: (own.suffix == ".json", own.name)):
+                path.replace(output / path.name)
+        except OSError as error:
+            raise _storage_error(output, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _storage_error(output: Path, error: OSError) -> StorageError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "make room and convert again; nothing was written" if full else "choose another --output"
+    return StorageError(
+        str(error.filename or output), f"expected a place to write to, got: {error.strerror or error}", hint
+    )

@@ -1,0 +1,141 @@
+"""Samples that a model's activation ranges are taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.errors import DataError, ModelError
+from agent.records import ImageArray
+from agent.vision.letterbox import Letterbox
+from agent.vision.model_spec import InputSpec
+from agent.vision.quantize import TensorInfo
+from converter.calibration.arrays import load_arrays
+from converter.calibration.pictures import (
+    VIDEO_SUFFIXES,
+    FrameChoice,
+    Pictures,
+    folder_pictures,
+    video_pictures,
+)
+from converter.load.float_model import ONLY_INPUT, FloatInputs, bound
+
+MIN_SAMPLES = 32
+"""Below this single pictures decide on ranges; 100 and more are usual."""
+MIN_VARIETY = 0.1
+"""Spread between samples over spread within them; a camera that looks at a wall has less."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Calibration samples that can be gone through again and again.
+
+    Args:
+        source: what they came from, for the report.
+        count: how many.
+        warnings: too few, too uniform, unreadable pictures.
+        each: yields them, by input name (`ONLY_INPUT` where the source names none).
+        pictures: the pictures themselves; None for arrays.
+    """
+
+    source: str
+    count: int
+    warnings: tuple[str, ...]
+    each: Callable[[], Iterator[FloatInputs]]
+    pictures: Pictures | None = None
+
+    def bound(self, inputs: Sequence[str], states: Sequence[str] = ()) -> Callable[[], Iterator[FloatInputs]]:
+        """The same under a model's input names.
+
+        Raises:
+            DataError: the samples name inputs that the model has not, or leave out one of several.
+        """
+        needed = [name for name in inputs if name not in states]
+        bound(next(self.each()), needed, self.source)
+        return lambda: (bound(sample, needed, self.source) for sample in self.each())
+
+
+def input_tensor(spec: InputSpec) -> TensorInfo:
+    """The float tensor, channels last, that pictures are written into for calibration."""
+    channels = 1 if spec.colour == "gray" else 3
+    return TensorInfo("input", (1, spec.height, spec.width, channels), np.dtype(np.float32))
+
+
+def preprocess(images: Iterator[ImageArray], spec: InputSpec) -> Iterator[FloatInputs]:
+    """Pictures as the model's float input, by the same code that runs on the device."""
+    spec = spec.model_copy(update={"layout": "nhwc"})
+    letterbox = Letterbox(spec, input_tensor(spec))
+    for image in images:
+        buffer = letterbox.new_buffer()
+        letterbox(image, buffer)
+        yield {ONLY_INPUT: buffer}
+
+
+def load_samples(
+    path: Path, spec: InputSpec | None, max_samples: int, frames: FrameChoice = "even"
+) -> Samples:
+    """Samples from a folder of pictures, a video or an `.npz`.
+
+    Args:
+        path: of the source.
+        spec: how pictures enter the model; may be None for `.npz` of ready inputs.
+        max_samples: at most this many, chosen evenly.
+        frames: of a video: evenly spaced in time, or more of them where more moves.
+
+    Raises:
+        DataError: nothing there that can be read, or arrays that do not fit each other.
+        ModelError: pictures without a spec.
+    """
+    if not path.exists():
+        raise DataError(str(path), "expected calibration pictures, a video or an .npz, got no such file")
+    if path.suffix.lower() in (".npz", ".npy"):
+        arrays = load_arrays(path, max_samples)
+        count = len(next(iter(arrays.values())))
+        samples = Samples(
+            str(path.name), count, (),
+            lambda: ({name: array[i : i + 1] for name, array in arrays.items()} for i in range(count)),
+        )  # fmt: skip
+    else:
+        if spec is None:
+            raise ModelError(
+                str(path), "expected a ModelSpec that says how pictures enter the model, got none",
+                'give --spec with {"name": …, "task": …, "input": {"width": …, "height": …, "colour": "rgb", "mean": [0], "std": [255]}}',
+            )  # fmt: skip
+        pictures = (
+            video_pictures(path, max_samples, frames)
+            if path.suffix.lower() in VIDEO_SUFFIXES
+            else folder_pictures(path, max_samples)
+        )
+        samples = Samples(
+            path.name, pictures.count, pictures.warnings, lambda: preprocess(pictures.each(), spec), pictures
+        )
+    return Samples(
+        samples.source, samples.count, (*samples.warnings, *_doubts(samples)), samples.each, samples.pictures
+    )
+
+
+def _doubts(samples: Samples) -> list[str]:
+    """Warnings about too few or too uniform samples."""
+    doubts = []
+    if samples.count < MIN_SAMPLES:
+        doubts.append(
+            f"{samples.count} calibration samples: single ones decide on the ranges; give {MIN_SAMPLES} or more, better 100"
+        )
+    # A thinned copy of each sample is enough to see whether they differ.
+    rows = [
+        np.concatenate([array.reshape(-1)[:: max(array.size // 4096, 1)] for array in sample.values()])
+        for _, sample in zip(range(256), samples.each(), strict=False)
+    ]
+    if len({row.size for row in rows}) > 1 or not rows:
+        return doubts
+    table = np.stack(rows).astype(np.float64)
+    within = float(table.std())
+    between = float(np.sqrt(table.var(axis=0).mean()))
+    if len(rows) > 1 and between <= MIN_VARIETY * max(within, 1e-12):
+        doubts.append(
+            "the calibration samples are nearly the same: ranges will fit this one scene only; give pictures of different places and times"
+        )
+    return doubts

@@ -1,0 +1,200 @@
+"""Putting together what the report of a conversion tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agent.records import Detections, ImageArray
+from agent.vision.model_spec import ModelSpec
+from converter.calibration.samples import Samples
+from converter.edgetpu.verdict import judge
+from converter.engine import Engine
+from converter.latency import largest_code_difference, time_model
+from converter.layer_error import layer_errors
+from converter.load.float_model import FloatModel
+from converter.parity.datasets import ArraySet, PictureSet
+from converter.parity.measure import failed
+from converter.ranges import choose_ranges, limit_ranges
+from converter.report.content import (
+    Accuracy,
+    ActivationRange,
+    Calibration,
+    ExampleBox,
+    ExamplePicture,
+    FileSize,
+    Remedy,
+    ReportContent,
+)
+from converter.rescue import Candidate
+from converter.runtimes import RuntimeVerdict, judge_runtimes
+from converter.tflite_model.float_islands import float_islands
+from converter.tflite_model.reader import read_tflite
+from converter.tflite_model.scales import scale_warnings
+
+_EXAMPLES = 6
+_EXAMPLE_SIDE = 640
+_LAYER_SAMPLES = 6
+_REPORTED_BINS = 64
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a conversion found out."""
+
+    source: Path
+    model: FloatModel
+    spec: ModelSpec
+    engine: Engine
+    best: Candidate
+    remedies: tuple[Remedy, ...]
+    samples: Samples
+    dataset: PictureSet | ArraySet
+    original_difference: float
+
+
+def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportContent:
+    """The report of a conversion, passed or failed."""
+    engine, best = outcome.engine, outcome.best
+    file = read_tflite(best.path)
+    samples = engine.samples(_LAYER_SAMPLES)
+    named_samples = [dict(zip(outcome.model.inputs, sample, strict=True)) for sample in samples]
+    difference = largest_code_difference(best.path, named_samples)
+    passed = not best.parity.failures
+    facts = [
+        ("source", f"{outcome.source.name} ({outcome.model.kind})"),
+        ("sha256", outcome.spec.provenance.sha256),
+        (
+            "float file against the original",
+            f"largest difference {outcome.original_difference:.1e} of the output's largest value",
+        ),
+        ("rewritten", "; ".join(outcome.model.notes) or "nothing"),
+        (
+            "runtimes",
+            "; ".join(
+                f"{own.runtime}: {own.text}" if hasattr(own, "text") else str(own)
+                for own in judge_runtimes(file)
+            ),
+        ),
+        ("seed", str(seed)),
+        (
+            "versions",
+            ", ".join(
+                f"{name} {metadata.version(name)}" for name in ("tensorflow", "ai-edge-litert", "numpy")
+            ),
+        ),
+    ]
+    if difference is not None:
+        facts.append(("LiteRT against tflite-runtime", f"largest difference {difference} codes"))
+    if command:
+        facts.append(("command", command))
+    return ReportContent(
+        title=outcome.spec.name,
+        verdict="passed" if passed else "failed",
+        summary=_summary(best.parity.accuracy, passed),
+        facts=tuple(facts),
+        accuracy=best.parity.accuracy,
+        sizes=(
+            FileSize("float", engine.float_path.stat().st_size),
+            FileSize("int8", best.path.stat().st_size),
+        ),
+        latencies=(
+            *time_model(engine.float_path, "float", samples[0]),
+            *time_model(best.path, "int8", samples[0]),
+        ),
+        calibration=Calibration(
+            outcome.samples.source, outcome.samples.count, best.how.method, outcome.samples.warnings
+        ),
+        remedies=outcome.remedies,
+        ranges=_ranges(engine, best),
+        layers=tuple(layer_errors(engine.float_path, best.path, samples)),
+        edgetpu=judge(file),
+        examples=_examples(outcome),
+        warnings=(
+            *(f"stays in float: {island.text}" for island in float_islands(file.main)),
+            *(f"{own.tensor}: {own.text}; {own.advice}" for own in scale_warnings(file.main)),
+        ),
+    )
+
+
+def _runtime_text(own: RuntimeVerdict) -> str:
+    answer = {True: "yes", False: "no", None: "not known"}[own.loads]
+    return f"{own.runtime}: {answer}" + (f" ({', '.join(own.reasons)})" if own.reasons else "")
+
+
+def _summary(accuracy: tuple[Accuracy, ...], passed: bool) -> str:
+    told = []
+    for row in accuracy:
+        if row.max_drop is None:
+            continue
+        value = f"{row.metric} {row.int8_value:.4f}"
+        value += f" (float {row.float_value:.4f})" if row.float_value is not None else ""
+        told.append(value + (", too low" if failed(row) else ""))
+    start = "the int8 model does its job" if passed else "the int8 model lost too much, so none was written"
+    return f"{start}: {'; '.join(told)}"
+
+
+def _ranges(engine: Engine, best: Candidate) -> tuple[ActivationRange, ...]:
+    kept = limit_ranges(choose_ranges(engine.activations, best.how.ranges), engine.limits)
+    rows = []
+    for tensor, activation in engine.activations.items():
+        low, high = kept[tensor]
+        counts = activation.counts.reshape(_REPORTED_BINS, -1).sum(axis=1)
+        total = max(int(activation.counts.sum()), 1)
+        outside = (activation.centres < low) | (activation.centres > high)
+        clipped = float(activation.counts[outside].sum()) / total
+        rows.append(
+            ActivationRange(
+                activation.name, activation.low, activation.high, low, high, clipped, tuple(counts.tolist())
+            )
+        )
+    return tuple(rows)
+
+
+def _examples(outcome: Outcome) -> tuple[ExamplePicture, ...]:
+    """Pictures in which the models differ most in what they find, then those with most boxes."""
+    parity = outcome.best.parity
+    if not isinstance(outcome.dataset, PictureSet) or not parity.float_detections:
+        return ()
+    score = outcome.spec.min_score
+    pairs = [
+        (a[a.scores >= score], b[b.scores >= score])
+        for a, b in zip(parity.float_detections, parity.int8_detections, strict=True)
+    ]
+    order = sorted(
+        range(len(pairs)), key=lambda i: (-abs(len(pairs[i][0]) - len(pairs[i][1])), -len(pairs[i][0]), i)
+    )
+    wanted = set(order[:_EXAMPLES])
+    return tuple(
+        example_picture(outcome.dataset.names[i], image, *pairs[i], outcome.spec.labels)
+        for i, image in enumerate(outcome.dataset.each())
+        if i in wanted
+    )
+
+
+def example_picture(
+    name: str, image: ImageArray, first: Detections, second: Detections, labels: tuple[str, ...]
+) -> ExamplePicture:
+    """A picture made small enough for a page, with the boxes of both models."""
+    scale = min(_EXAMPLE_SIDE / max(image.shape[:2]), 1.0)
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    good, content = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    assert good
+
+    def boxes(own: Detections) -> tuple[ExampleBox, ...]:
+        return tuple(
+            ExampleBox(
+                tuple(float(value) for value in box * np.float32(scale)),
+                labels[label] if label < len(labels) else str(label),
+                float(score),
+            )  # type: ignore[arg-type]
+            for box, score, label in zip(own.boxes, own.scores, own.labels, strict=True)
+        )
+
+    return ExamplePicture(
+        name, content.tobytes(), small.shape[1], small.shape[0], boxes(first), boxes(second)
+    )

@@ -1,0 +1,1 @@
+"""What each ONNX operator becomes in TensorFlow; `table` lists them all."""

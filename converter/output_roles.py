@@ -1,0 +1,93 @@
+"""A detector's outputs: split by role where one tensor joins them, named, and written into the ModelSpec."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.errors import ModelError
+from agent.vision.decode.cells import FORMS
+from agent.vision.model_spec import ModelSpec, OutputSpec, StateSpec
+from converter.load.float_model import FloatModel
+from converter.tflite_edit.edit import EditableModel, named
+from converter.tflite_edit.split_outputs import split_output
+
+_WIDTHS = {"boxes": 4, "objectness": 1}
+
+
+def with_roles(model: FloatModel, spec: ModelSpec, split: bool = True) -> tuple[FloatModel, ModelSpec]:
+    """The model with one output per role, and the spec that names them.
+
+    Args:
+        split: False leaves joined outputs joined.
+
+    Raises:
+        ModelError: the spec names outputs that the model has not.
+    """
+    states = tuple(StateSpec(output=output, input=name) for output, name in model.states)
+    spec = spec.model_copy(update={"outputs": _by_name(model, spec), "states": states or spec.states})
+    if spec.task != "detection" or spec.decoder not in FORMS or not split:
+        return model, spec
+    joined = [output for output in spec.outputs if output.role == "predictions"]
+    if not spec.outputs and len(model.outputs) == 1:
+        joined = [OutputSpec(role="predictions", name=model.outputs[0])]
+    if not joined:
+        return model, spec
+    edited, names = EditableModel(model.content), list(model.outputs)
+    kept, notes = [output for output in spec.outputs if output.role != "predictions"], list(model.notes)
+    for output in joined:
+        assert output.name is not None
+        position = names.index(output.name)
+        roles = split_output(edited, position, _columns(edited, position, spec))
+        if roles is None:
+            kept.append(output)
+            continue
+        suffix = f"_{output.stride}" if output.stride else ""
+        fresh = [f"{role}{suffix}" for role, _ in roles]
+        names[position : position + 1] = fresh
+        kept += [
+            OutputSpec(role=role, name=name, stride=output.stride)
+            for (role, _), name in zip(roles, fresh, strict=True)
+        ]
+        notes.append(f"output {output.name} split into {', '.join(fresh)}, so that each has its own scale")
+    content = named(edited.content(), model.inputs, names)
+    return replace(model, content=content, outputs=tuple(names), notes=tuple(notes)), spec.model_copy(
+        update={"outputs": tuple(kept)}
+    )
+
+
+def _by_name(model: FloatModel, spec: ModelSpec) -> tuple[OutputSpec, ...]:
+    """The spec's outputs by name, as indices do not survive a split."""
+    outputs = []
+    for output in spec.outputs:
+        if output.name is None:
+            assert output.index is not None
+            if output.index >= len(model.outputs):
+                raise ModelError(
+                    f"output {output.role}",
+                    f"expected one of {len(model.outputs)} outputs, got index {output.index}",
+                )
+            output = output.model_copy(update={"name": model.outputs[output.index], "index": None})
+        if output.name not in model.outputs:
+            raise ModelError(
+                f"output {output.role}",
+                f"expected one of {', '.join(model.outputs)}, got {output.name}",
+                "correct --spec",
+            )
+        outputs.append(output)
+    return tuple(outputs)
+
+
+def _columns(model: EditableModel, position: int, spec: ModelSpec) -> list[tuple[str, int]]:
+    """Role and width of each part of a joined output."""
+    assert spec.decoder is not None
+    columns = FORMS[spec.decoder].columns
+    fixed = sum(_WIDTHS.get(column, 0) for column in columns)
+    shape = model.shape(model.graph.outputs[position])
+    sizes = (shape[-1], shape[1])
+    channels = next((size for size in sizes if spec.labels and size == fixed + len(spec.labels)), sizes[0])
+    if channels <= fixed:
+        raise ModelError(
+            f"output {position}", f"expected {fixed} channels and one per class for decoder {spec.decoder}, got shape {shape}",
+            "correct decoder or outputs in --spec",
+        )  # fmt: skip
+    return [(column, _WIDTHS.get(column, channels - fixed)) for column in columns]

@@ -1,0 +1,266 @@
+"""Labelled data to evaluate on: pictures with YOLO labels, MOTChallenge videos, class folders, arrays."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from agent.errors import DataError
+from agent.records import Detections, ImageArray
+from converter.calibration.arrays import evenly, load_arrays, load_targets
+from converter.calibration.pictures import (
+    VIDEO_SUFFIXES,
+    decode_video,
+    folder_pictures,
+    image_paths,
+    read_image,
+    video_pictures,
+)
+from converter.load.float_model import FloatInputs
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures, perhaps with boxes or a class each.
+
+    Args:
+        name: for tables.
+        names: of each picture.
+        each: yields them, (H, W, 3) uint8 BGR, again and again.
+        boxes: what is right, by picture; labels index `label_names`. None: nobody knows.
+        classes: index into `label_names` of each picture. None: nobody knows.
+        label_names: of the data set, which may differ from the model's.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    each: Callable[[], Iterator[ImageArray]]
+    boxes: tuple[Detections, ...] | None = None
+    classes: tuple[int, ...] | None = None
+    label_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ArraySet:
+    """Ready inputs, (1, …) each, perhaps with what is right.
+
+    Args:
+        name: for tables.
+        count: how many.
+        each: yields them by input name ("" for the only one).
+        targets: (N,) classes, or (N, …) values; None: nobody knows.
+    """
+
+    name: str
+    count: int
+    each: Callable[[], Iterator[FloatInputs]]
+    targets: np.ndarray | None = None
+
+
+def open_dataset(
+    path: Path, labels: Path | None = None, every: int = 1, limit: int | None = None
+) -> PictureSet | ArraySet:
+    """Open a data set, whatever kind it is.
+
+    Args:
+        path: a folder of pictures (YOLO labels in the folder that has "labels" for "images" in its path, or a
+            folder per class), a MOTChallenge folder (gt/gt.txt and a video or img1), a video, or an `.npz`.
+        labels: folder of YOLO label files, where they lie elsewhere.
+        every: only each n-th picture.
+        limit: at most this many, evenly chosen.
+
+    Raises:
+        DataError: there is nothing that can be read.
+    """
+    if not path.exists():
+        raise DataError(str(path), "expected a data set, got no such file or folder")
+    if path.suffix.lower() in (".npz", ".npy"):
+        return _arrays(path, every, limit)
+    if path.is_file():
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise DataError(str(path), "expected a folder, a video or an .npz, got another file")
+        frames = video_pictures(path, limit)
+        return PictureSet(path.name, frames.names, frames.each)
+    if (path / "gt" / "gt.txt").is_file():
+        return _mot(path, every, limit)
+    return _pictures(path, labels, every, limit)
+
+
+def _arrays(path: Path, every: int, limit: int | None) -> ArraySet:
+    inputs, targets = load_arrays(path), load_targets(path)
+    count = len(next(iter(inputs.values())))
+    rows = np.arange(count)[::every]
+    rows = rows[evenly(len(rows), limit)]
+    if targets is not None and len(targets) != count:
+        raise DataError(str(path), f"expected {count} targets, one per sample, got {len(targets)}")
+
+    def each() -> Iterator[FloatInputs]:
+        for row in rows:
+            yield {name: array[row : row + 1] for name, array in inputs.items()}
+
+    return ArraySet(path.name, len(rows), each, None if targets is None else targets[rows])
+
+
+def _pictures(path: Path, labels: Path | None, every: int, limit: int | None) -> PictureSet:
+    folder_pictures(path, 1)  # says clearly when there is none
+    paths = image_paths(path)[::every]
+    paths = [paths[i] for i in evenly(len(paths), limit)]
+    unreadable = next((own for own in paths if read_image(own) is None), None)
+    if unreadable is not None:
+        raise DataError(
+            str(unreadable),
+            "expected a picture, got something that cannot be decoded",
+            "remove or replace it",
+        )
+
+    def each() -> Iterator[ImageArray]:
+        for own in paths:
+            image = read_image(own)
+            if image is None:
+                raise DataError(str(own), "expected the picture that was there a moment ago, got none")
+            yield image
+
+    names = tuple(own.name for own in paths)
+    label_folder = labels if labels is not None else _label_folder(path)
+    if label_folder is not None and label_folder.is_dir():
+        boxes = tuple(
+            _yolo_boxes(own, path, label_folder, image) for own, image in zip(paths, each(), strict=True)
+        )
+        return PictureSet(path.name, names, each, boxes=boxes, label_names=_label_names(path))
+    if labels is not None:
+        raise DataError(str(labels), "expected a folder of YOLO label files, got none")
+    kinds = sorted({own.parent.name for own in paths})
+    if all(own.parent.parent == path for own in paths) and len(kinds) > 1:
+        classes = tuple(kinds.index(own.parent.name) for own in paths)
+        return PictureSet(path.name, names, each, classes=classes, label_names=tuple(kinds))
+    return PictureSet(path.name, names, each)
+
+
+def _label_folder(path: Path) -> Path | None:
+    """YOLO's place: ".../labels/val" for ".../images/val"."""
+    parts = list(path.resolve().parts)
+    if "images" not in parts:
+        return None
+    at = len(parts) - 1 - parts[::-1].index("images")
+    return Path(*parts[:at], "labels", *parts[at + 1 :])
+
+
+def _label_names(path: Path) -> tuple[str, ...]:
+    """Names from the data.yaml above the pictures; empty without one."""
+    for folder in (path, *path.resolve().parents[:3]):
+        file = folder / "data.yaml"
+        if file.is_file():
+            try:
+                names = yaml.safe_load(file.read_text(encoding="utf-8")).get("names", [])
+            except (yaml.YAMLError, AttributeError, OSError, UnicodeDecodeError) as error:
+                raise DataError(
+                    str(file), f"expected YAML with names, got: {str(error).splitlines()[0]}"
+                ) from error
+            values = [names[key] for key in sorted(names)] if isinstance(names, dict) else names
+            return tuple(str(value) for value in values)
+    return ()
+
+
+def _yolo_boxes(image_path: Path, root: Path, labels: Path, image: ImageArray) -> Detections:
+    """Lines of `class cx cy w h`, in fractions of the picture; no file: no objects."""
+    file = (labels / image_path.relative_to(root)).with_suffix(".txt")
+    if not file.is_file():
+        return Detections.empty()
+    try:
+        rows = [
+            [float(word) for word in line.split()[:5]]
+            for line in file.read_text(encoding="utf-8").splitlines()
+            if line.strip()
+        ]
+    except (ValueError, OSError, UnicodeDecodeError) as error:
+        raise DataError(str(file), f"expected lines of class cx cy w h, got: {error}") from error
+    if any(len(row) != 5 for row in rows):
+        raise DataError(str(file), "expected five numbers a line: class cx cy w h")
+    if not rows:
+        return Detections.empty()
+    table = np.array(rows, np.float64)
+    centre, half = table[:, 1:3], table[:, 3:5] / 2
+    size = np.array([image.shape[1], image.shape[0]] * 2, np.float64)
+    boxes = (np.concatenate([centre - half, centre + half], axis=1) * size).astype(np.float32)
+    return Detections(boxes, np.ones(len(table), np.float32), table[:, 0].astype(np.int64))
+
+
+def _mot(path: Path, every: int, limit: int | None) -> PictureSet:
+    """A MOTChallenge sequence of people; frames of its video, or pictures in img1, counted from 1."""
+    try:
+        table = np.loadtxt(path / "gt" / "gt.txt", delimiter=",", usecols=range(7), ndmin=2)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            str(path / "gt" / "gt.txt"), f"expected MOTChallenge ground truth, got: {error}"
+        ) from error
+    table = table[table[:, 6] != 0]
+    videos = sorted(own for own in path.iterdir() if own.suffix.lower() in VIDEO_SUFFIXES)
+    pictures = image_paths(path / "img1") if (path / "img1").is_dir() else []
+    if not videos and not pictures:
+        raise DataError(str(path), "expected a video or a folder img1 beside gt, got neither")
+    total = len(pictures) or _length(path, videos[0])
+    frames = list(range(1, total + 1, every))
+    frames = [frames[i] for i in evenly(len(frames), limit)]
+    wanted = set(frames)
+
+    def each() -> Iterator[ImageArray]:
+        if videos:
+            yield from (image for number, image in enumerate(decode_video(videos[0]), 1) if number in wanted)
+            return
+        for number in frames:
+            image = read_image(pictures[number - 1])
+            if image is None:
+                raise DataError(
+                    str(pictures[number - 1]), "expected a picture, got something that cannot be decoded"
+                )
+            yield image
+
+    boxes = []
+    for number in frames:
+        own = table[table[:, 0] == number]
+        corners = np.concatenate([own[:, 2:4], own[:, 2:4] + own[:, 4:6]], axis=1).astype(np.float32)
+        boxes.append(Detections(corners, np.ones(len(own), np.float32), np.zeros(len(own), np.int64)))
+    names = tuple(f"{path.name} frame {number}" for number in frames)
+    return PictureSet(path.name, names, each, boxes=tuple(boxes), label_names=("person",))
+
+
+def _length(path: Path, video: Path) -> int:
+    file = path / "seqinfo.ini"
+    if file.is_file():
+        parser = configparser.ConfigParser()
+        try:
+            parser.read(file, encoding="utf-8")
+            return parser.getint("Sequence", "seqLength")
+        except (configparser.Error, ValueError, UnicodeDecodeError) as error:
+            raise DataError(
+                str(file), f"expected seqLength in [Sequence], got: {str(error).splitlines()[0]}"
+            ) from error
+    return sum(1 for _ in decode_video(video))
+
+
+def model_labels(dataset: PictureSet, labels: Sequence[str]) -> tuple[Detections, ...]:
+    """The ground truth with the model's label indices; boxes of classes that the model does not know are left out.
+
+    Raises:
+        DataError: the data set and the model have no class in common.
+    """
+    assert dataset.boxes is not None
+    if not labels or not dataset.label_names or tuple(labels) == dataset.label_names:
+        return dataset.boxes
+    index = {name: i for i, name in enumerate(labels)}
+    table = np.array([index.get(name, -1) for name in dataset.label_names], np.int64)
+    if (table < 0).all():
+        raise DataError(
+            dataset.name,
+            f"expected classes of the model ({', '.join(labels[:5])} …), got {', '.join(dataset.label_names[:5])}",
+        )
+    truth = []
+    for own in dataset.boxes:
+        mapped = table[own.labels]
+        truth.append(Detections(own.boxes[mapped >= 0], own.scores[mapped >= 0], mapped[mapped >= 0]))
+    return tuple(truth)

@@ -1,0 +1,126 @@
+"""What is tried when int8 lost too much, one thing after the other, and what each gained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.engine import Build, Engine, names_of
+from converter.parity.measure import Parity
+from converter.ranges import least_squared_error, min_max, percentile
+from converter.report.content import Remedy
+from converter.tflite_edit.bias import correct_biases
+from converter.tflite_edit.edit import EditableModel
+from converter.tflite_edit.equalize import equalize
+from converter.tflite_edit.silu import equalize_silus
+
+Measure = Callable[[Path], Parity]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An int8 file, how it was made and what it is worth."""
+
+    path: Path
+    how: Build
+    parity: Parity
+
+
+BASELINE = Build("min-max", min_max)
+
+
+def rescue(
+    engine: Engine, first: Candidate, measure: Measure, progress: Callable[[str], None] | None = None
+) -> tuple[Candidate, list[Remedy]]:
+    """Try to bring an int8 model within its limits; stops at the first that is.
+
+    Args:
+        first: what plain min-max calibration gave.
+        measure: judges an int8 file.
+        progress: told what is tried.
+
+    Returns:
+        The best candidate, and what was tried.
+    """
+    best, tried = first, []
+
+    def attempt(name: str, what: str, how: Build) -> None:
+        nonlocal best
+        if progress is not None:
+            progress(name)
+        path = engine.build(how)
+        candidate = Candidate(path, how, measure(path))
+        better = candidate.parity.margin > best.parity.margin
+        metric, before, after = _compared(best.parity, candidate.parity)
+        tried.append(Remedy(name, what, metric, before, after, better))
+        best = candidate if better else best
+
+    if best.parity.failures:
+        before = engine.state()
+        edited = EditableModel(engine.content)
+        statistics = engine.channel_statistics()
+        limits = equalize_silus(edited, statistics.low, statistics.high)
+        if limits:
+            engine.change(edited.content(), {**engine.limits, **limits})
+            what = f"brings the channels before {len(limits) // 2} SiLUs to one size, so that small ones are not lost"
+            attempt("equalisation through SiLU", what, best.how)
+            if not tried[-1].kept:
+                engine.restore(before)
+    if best.parity.failures:
+        before = engine.state()
+        edited = EditableModel(engine.content)
+        pairs = equalize(edited)
+        if pairs:
+            engine.change(edited.content())
+            attempt(
+                "cross-layer equalisation",
+                f"evens out the weight channels of {pairs} pairs of layers",
+                best.how,
+            )
+            if not tried[-1].kept:
+                engine.restore(before)
+    if best.parity.failures:
+        before = engine.state()
+        edited = EditableModel(engine.content)
+        count = correct_biases(edited, engine.channel_statistics().mean)
+        engine.correct(edited.content())
+        attempt(
+            "bias correction",
+            f"takes the mean error of rounded weights off the biases of {count} layers",
+            best.how,
+        )
+        if not tried[-1].kept:
+            engine.restore(before)
+    for name, what, method in (
+        (
+            "percentile clipping 99.999",
+            "leaves the outermost 0.001 % of each activation's values out",
+            percentile(0.99999),
+        ),
+        (
+            "percentile clipping 99.99",
+            "leaves the outermost 0.01 % of each activation's values out",
+            percentile(0.9999),
+        ),
+        (
+            "MSE clipping",
+            "gives each activation the range with the smallest mean squared error",
+            least_squared_error,
+        ),
+    ):
+        if best.parity.failures:
+            attempt(name, what, Build(name, method))
+    if best.parity.failures:
+        tail = engine.tail()
+        if tail:
+            what = f"leaves {names_of(tail)} in float, on the CPU"
+            attempt("last operators in float", what, Build(best.how.method, best.how.ranges, tail))
+    return best, tried
+
+
+def _compared(before: Parity, after: Parity) -> tuple[str, float, float]:
+    """The judged measure that is worst before, with both values."""
+    judged = [i for i, row in enumerate(before.accuracy) if row.max_drop is not None]
+    worst = max(judged or [0], key=lambda i: before.accuracy[i].drop or 0.0)
+    return before.accuracy[worst].metric, before.accuracy[worst].int8_value, after.accuracy[worst].int8_value

@@ -1,0 +1,165 @@
+"""Channels of very different size before SiLU, brought to one size without changing the function.
+
+Classic cross-layer equalisation (see `equalize`) stops at SiLU, x·σ(x), because σ does not pass a factor through.
+Here σ gets its own way: with x = s·z, channel by channel,
+
+    silu(x) / s = z · σ(s · z)
+
+so the convolution computes z (its weights and bias divided by s), one product with the constant s gives σ its
+argument, and the next convolution's weights are multiplied by s. Each channel of z and of the result uses all
+256 codes, whereas a stem like YOLOX-nano's has channels that reach 130 beside others that reach 1. The argument
+of σ may be clipped to ±8 as σ is flat beyond, and so may z where x is below -6: silu is 0 there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from converter.tflite_edit.edit import EditableModel
+from converter.tflite_edit.operators import new_operator
+
+FLAT_BELOW = -6.0
+"""silu(-6) is -0.015: what lies further down may as well be this."""
+GATE_LIMIT = 8.0
+"""σ(8) is 0.9997, less than a code away from 1."""
+MIN_SPREAD = 2.0
+"""Ratio of the largest to the median channel from which on it is worth a product."""
+_CONVOLUTIONS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
+_PASSING = frozenset({"PAD", "MAX_POOL_2D", "RESIZE_NEAREST_NEIGHBOR"})
+
+
+@dataclass(frozen=True)
+class Silu:
+    """x·σ(x) in a graph: the operators, and the tensors x, σ(x) and x·σ(x)."""
+
+    convolution: Any
+    gate: Any
+    product: Any
+    argument: int
+    result: int
+
+
+def find_silus(model: EditableModel) -> list[Silu]:
+    """Every SiLU whose argument comes from a convolution and is read by nothing else."""
+    found = []
+    for gate in model.named("LOGISTIC"):
+        argument, value = gate.inputs[0], gate.outputs[0]
+        readers, users = model.consumers(value), model.consumers(argument)
+        convolution = model.producer(argument)
+        if (
+            len(readers) == 1 and len(users) == 2 and model.operator_name(readers[0]) == "MUL" and argument in readers[0].inputs
+            and convolution is not None and model.operator_name(convolution) in _CONVOLUTIONS
+            and convolution.builtinOptions.fusedActivationFunction == schema.ActivationFunctionType.NONE
+        ):  # fmt: skip
+            found.append(Silu(convolution, gate, readers[0], argument, readers[0].outputs[0]))
+    return found
+
+
+def silu_limits(model: EditableModel) -> dict[int, tuple[float, float]]:
+    """Bounds for the arguments of all SiLUs: below `FLAT_BELOW` nothing depends on how far."""
+    return {silu.argument: (FLAT_BELOW, np.inf) for silu in find_silus(model)}
+
+
+def equalize_silus(
+    model: EditableModel, low_of: Mapping[int, NDArray[Any]], high_of: Mapping[int, NDArray[Any]]
+) -> dict[int, tuple[float, float]]:
+    """Equalise every SiLU where it helps and all that reads it can take up the factors, in place.
+
+    Args:
+        low_of, high_of: by activation tensor, the smallest and largest value of each channel.
+
+    Returns:
+        Bounds for the activations that this made: z in -1..1 and the argument of σ; empty when nothing changed.
+    """
+    limits: dict[int, tuple[float, float]] = {}
+    for silu in find_silus(model):
+        low, high = low_of[silu.argument], high_of[silu.argument]
+        reach = np.maximum(high, np.minimum(-low, -FLAT_BELOW)).astype(np.float64)
+        if reach.max() < MIN_SPREAD * max(float(np.median(reach)), 1e-6):
+            continue
+        targets = _readers(model, silu.result, 0)
+        if targets is None:
+            continue
+        # Whole multiples of one step, so that the constant is exact in int8.
+        step = reach.max() / 127
+        factor = (np.clip(np.ceil(reach / step), 1, 127) * step).astype(np.float32)
+        _scale_outputs(model, silu.convolution, 1 / factor)
+        for operator, offset in targets:
+            _scale_inputs(model, operator, offset, factor)
+        limits[silu.argument] = (-1.0, np.inf)
+        limits[_insert_factor(model, silu, factor)] = (-GATE_LIMIT, GATE_LIMIT)
+    return limits
+
+
+def _readers(model: EditableModel, tensor: int, offset: int) -> list[tuple[Any, int]] | None:
+    """(convolution, first input channel) of all that reads a tensor; None if anything else does too."""
+    if tensor in model.graph.outputs:
+        return None
+    found: list[tuple[Any, int]] = []
+    for reader in model.consumers(tensor):
+        kind = model.operator_name(reader)
+        if (
+            kind in _CONVOLUTIONS
+            and reader.inputs[0] == tensor
+            and model.constant(reader.inputs[1]) is not None
+        ):
+            if (
+                kind == "DEPTHWISE_CONV_2D"
+                and model.shape(reader.inputs[1])[3] != model.shape(reader.inputs[0])[3]
+            ):
+                return None
+            found.append((reader, offset))
+            continue
+        if kind in _PASSING:
+            further = _readers(model, reader.outputs[0], offset)
+        elif (
+            kind == "CONCATENATION"
+            and int(reader.builtinOptions.axis) % 4 == 3
+            and reader.inputs.count(tensor) == 1
+        ):
+            before = reader.inputs[: reader.inputs.index(tensor)]
+            further = _readers(model, reader.outputs[0], offset + sum(model.shape(own)[3] for own in before))
+        else:
+            return None
+        if further is None:
+            return None
+        found.extend(further)
+    return found
+
+
+def _scale_outputs(model: EditableModel, convolution: Any, factor: NDArray[np.float32]) -> None:
+    weights = model.constant(convolution.inputs[1])
+    bias = model.constant(convolution.inputs[2])
+    assert weights is not None and bias is not None
+    shape = [1, 1, 1, 1]
+    shape[_CONVOLUTIONS[model.operator_name(convolution)]] = -1
+    model.set_constant(convolution.inputs[1], weights * factor.reshape(shape))
+    model.set_constant(convolution.inputs[2], bias * factor)
+
+
+def _scale_inputs(model: EditableModel, convolution: Any, offset: int, factor: NDArray[np.float32]) -> None:
+    weights = model.constant(convolution.inputs[1])
+    assert weights is not None
+    weights[..., offset : offset + len(factor)] *= factor
+    model.set_constant(convolution.inputs[1], weights)
+
+
+def _insert_factor(model: EditableModel, silu: Silu, factor: NDArray[np.float32]) -> int:
+    """σ reads s·z from now on; returns that tensor."""
+    name = model.name(silu.argument)
+    constant = model.add_tensor(f"{name}_factor", [1, 1, 1, len(factor)], factor.reshape(1, 1, 1, -1))
+    options = schema.MulOptionsT()
+    options.fusedActivationFunction = schema.ActivationFunctionType.NONE
+    shape = model.shape(silu.argument)
+    argument = new_operator(
+        model, schema.BuiltinOperator.MUL, [silu.argument, constant], shape, options, schema.BuiltinOptions.MulOptions,
+        f"{name}_gate", before=silu.gate,
+    )  # fmt: skip
+    silu.gate.inputs = [argument]
+    return argument
