@@ -26,5 +26,5 @@ def option_fields(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def snake(name: str) -> str:
-    """ "FusedActivationFunction" as "fused_activation_function"."""
+    """Turn "FusedActivationFunction" into "fused_activation_function"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
