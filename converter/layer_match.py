@@ -36,8 +36,8 @@ def match_layers(
     Args:
         int8: main subgraph of the int8 model.
         reference: main subgraph of the float model.
-        int8_values, reference_values: real values of the activations by tensor index, from one run on the same
-            input; tensors without values are not matched.
+        int8_values, reference_values: real values of the activations by tensor index, from one run on the
+            same input; tensors without values are not matched.
 
     Returns:
         Index of the float tensor by index of the int8 tensor, for those that were found.
