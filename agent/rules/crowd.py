@@ -28,11 +28,13 @@ class Crowd(Rule):
         self.settings = settings
         self._zone = None if settings.zone is None else self.zone_row(settings.zone)
         self._incident = CameraIncident(self, "crowd", settings.zone, settings.for_s, settings.clear_s)
+        self._noted = -1
 
     def update(self) -> None:
         """Find the largest group."""
         slots = np.flatnonzero(self.counted & self.inside(self._zone))
-        group = self._largest_group(slots) if len(slots) >= self.settings.min_count else slots[:0]
+        enough = len(slots) >= (1 if self.explaining else self.settings.min_count)
+        group = self._largest_group(slots) if enough else slots[:0]
         large = len(group) >= self.settings.min_count
 
         def evidence() -> dict[str, Any]:
@@ -46,6 +48,9 @@ class Crowd(Rule):
                 else None,
             }
 
+        if self.explaining and len(group) != self._noted:
+            self.note("largest group", None, evidence())
+            self._noted = len(group)
         self._incident.update(large, evidence, {"together": len(group)})
 
     def _largest_group(self, slots: IntArray) -> IntArray:

@@ -29,7 +29,20 @@ class Dwell(Rule):
         presence, now_s = self.scene.presence, self.scene.table.time_s
         entered_s = presence.entered_s[self._zone]
         holds = self.counted & presence.inside[self._zone] & (now_s - entered_s >= self.settings.min_s - 1e-9)
+        if self.explaining:
+            self._note_short_stays()
         self._incidents.update(holds, entered_s, self._evidence)
+
+    def _note_short_stays(self) -> None:
+        for passage in self.scene.passages:
+            stayed_s = passage.time_s - passage.entered_s
+            if passage.zone == self._zone and not passage.entered and stayed_s < self.settings.min_s:
+                values = {
+                    "stayed_s": round(stayed_s, 3),
+                    "min_s": self.settings.min_s,
+                    "unseen": passage.unseen,
+                }
+                self.note("left too soon", passage.slot, values)
 
     def _evidence(self, slot: int) -> dict[str, Any]:
         entered_s = float(self.scene.presence.entered_s[self._zone, slot])

@@ -128,6 +128,8 @@ class RuleEngine:
         for rule, calendar in zip(self._rules, self._calendars, strict=True):
             rule.on_duty = self._armed[rule.name] and calendar.on_duty(wall_s)
             rule.update()
+            if rule.explaining and self._table.gone.any():
+                rule.note_gone()
         self._table.evict()
         return self._reporter.take()
 

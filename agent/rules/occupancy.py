@@ -23,6 +23,7 @@ class Occupancy(Rule):
         self.settings = settings
         self._zone = self.zone_row(settings.zone)
         self._incident = CameraIncident(self, "occupancy", settings.zone, settings.for_s, settings.clear_s)
+        self._noted = -1
 
     def update(self) -> None:
         """Compare the number inside."""
@@ -33,4 +34,7 @@ class Occupancy(Rule):
         )
         evidence: dict[str, Any] = {"count": count}
         evidence["above" if above is not None else "below"] = above if above is not None else below
+        if self.explaining and count != self._noted:
+            self.note("counted", None, evidence)
+            self._noted = count
         self._incident.update(wrong, lambda: evidence, {"inside": count})

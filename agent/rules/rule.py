@@ -113,6 +113,19 @@ class Rule(ABC):
             track = None if slot is None else int(table.ids[slot])
             trace.add(Decision(table.time_s, self.name, track, step, dict(values)))
 
+    @property
+    def explaining(self) -> bool:
+        """Whether to note also what speaks against an alert: someone asked for the reasoning."""
+        return self.scene.trace is not None
+
+    def note_gone(self) -> None:
+        """Note which conditions the objects that are gone in this frame did not meet."""
+        table = self.scene.table
+        for slot in np.flatnonzero(table.gone & table.believed).tolist():
+            unmet = self.scene.conditions.unmet(self.row, slot)
+            if unmet:
+                self.note("conditions not met", slot, unmet)
+
     def tell(self, subject: Subject, evidence: Mapping[str, Any], started_s: float | None = None) -> None:
         """Report what happened at once, and note whether a cooldown silenced it."""
         told = self.scene.reporter.instant(subject, evidence, started_s)

@@ -34,6 +34,7 @@ class Speed(Rule):
         self._lasting = Lasting(scene.table.column, settings.for_s, settings.clear_s)
         self._speed = scene.table.column(np.float64, 0)
         self._peak = scene.table.column(np.float64, 0)
+        self._fastest = scene.table.column(np.float64, 0)
         self._incidents = TrackIncidents(self, "speed", settings.zone)
         self._unit = "m_s" if self._ground is not None else "px_s"
         self._limit = settings.above_m_s or settings.above_px_s or 0.0
@@ -45,6 +46,9 @@ class Speed(Rule):
         speed, known = self._speeds()
         np.copyto(self._speed.data, np.where(known, speed, 0.0), where=table.observed)
         fast = self._speed.data > self._limit
+        if self.explaining:
+            np.maximum(self._fastest.data, self._speed.data, out=self._fastest.data, where=counted)
+            self._note_slow()
         np.maximum(self._peak.data, self._speed.data, out=self._peak.data, where=fast)
         holds = self._lasting.update(counted & fast, table.time_s) & counted
         self._incidents.update(holds, self._lasting.since_s, self._evidence)
@@ -62,6 +66,13 @@ class Speed(Rule):
         vx, vy, known = motion.velocities(*project(matrix, *motion.feet))
         speed: Float64Array = np.hypot(vx, vy)
         return speed, known
+
+    def _note_slow(self) -> None:
+        gone = self.scene.table.gone & self.meant & (self._fastest.data <= self._limit)
+        for slot in np.flatnonzero(gone).tolist():
+            fastest = round(float(self._fastest.data[slot]), 2)
+            values = {f"fastest_{self._unit}": fastest, f"above_{self._unit}": self._limit}
+            self.note("never fast enough", slot, values)
 
     def _evidence(self, slot: int) -> dict[str, Any]:
         return {

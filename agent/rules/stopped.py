@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from agent.rules.columns import CENTER
 from agent.rules.incidents import TrackIncidents
 from agent.rules.rule import Rule, Scene
@@ -24,13 +26,25 @@ class Stopped(Rule):
         self.settings = settings
         self._zone = None if settings.zone is None else self.zone_row(settings.zone)
         self._rest = scene.rest(settings.max_move)
+        self._longest = scene.table.column(np.float64, 0)
         self._incidents = TrackIncidents(self, "stopped", settings.zone)
 
     def update(self) -> None:
         """Tell of objects that have rested long enough."""
         rested_s = self.scene.table.time_s - self._rest.since_s
         holds = self.counted & self.inside(self._zone) & (rested_s >= self.settings.min_s - 1e-9)
+        if self.explaining:
+            np.maximum(self._longest.data, rested_s, out=self._longest.data, where=self.counted)
+            self._note_restless()
         self._incidents.update(holds, self._rest.since_s, self._evidence)
+
+    def _note_restless(self) -> None:
+        gone = self.scene.table.gone & self.meant & (self._longest.data < self.settings.min_s)
+        for slot in np.flatnonzero(gone).tolist():
+            longest_s = round(float(self._longest.data[slot]), 3)
+            self.note(
+                "never rested long enough", slot, {"longest_s": longest_s, "min_s": self.settings.min_s}
+            )
 
     def _evidence(self, slot: int) -> dict[str, Any]:
         table = self.scene.table

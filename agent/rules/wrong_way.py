@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from agent.geometry.polygons import Float64Array
+from agent.records import BoolArray
 from agent.rules.incidents import TrackIncidents
 from agent.rules.lasting import Lasting
 from agent.rules.rule import Rule, Scene
@@ -31,6 +33,7 @@ class WrongWay(Rule):
         self._wrong = scene.table.column(np.bool_, 0)
         self._cosine = scene.table.column(np.float64, 0)
         self._least_cosine = math.cos(math.radians(settings.tolerance_deg))
+        self._least = scene.table.column(np.float64, 1)
         self._incidents = TrackIncidents(self, "wrong-way", settings.zone)
 
     def update(self) -> None:
@@ -45,8 +48,23 @@ class WrongWay(Rule):
         wrong = moving & (along < speed * (self._least_cosine - 1e-9))
         np.copyto(self._wrong.data, wrong, where=table.observed)
         np.copyto(self._cosine.data, along / np.where(moving, speed, 1.0), where=wrong)
+        if self.explaining:
+            self._note_right(counted, along, np.where(moving, speed, np.inf))
         holds = self._lasting.update(counted & self._wrong.data, table.time_s) & counted
         self._incidents.update(holds, self._lasting.since_s, self._evidence)
+
+    def _note_right(self, counted: BoolArray, along: Float64Array, speed: Float64Array) -> None:
+        """Note of those that are gone how far off the arrow they were at most."""
+        cosine = along / speed  # 0 where not moving, which is no way
+        np.minimum(self._least.data, cosine, out=self._least.data, where=counted & np.isfinite(speed))
+        gone = self.scene.table.gone & self.meant & (self._least.data >= self._least_cosine)
+        for slot in np.flatnonzero(gone).tolist():
+            furthest_deg = math.degrees(math.acos(min(float(self._least.data[slot]), 1.0)))
+            values = {
+                "furthest_off_deg": round(furthest_deg, 1),
+                "tolerance_deg": self.settings.tolerance_deg,
+            }
+            self.note("never far enough off", slot, values)
 
     def _arrow(self) -> tuple[float, float]:
         """The allowed way in picture heights."""

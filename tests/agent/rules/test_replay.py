@@ -61,6 +61,17 @@ def test_a_decision_can_be_explained_and_so_can_silence(pets: Any) -> None:
     cars = trace.of("cars")
     assert cars
     assert all(decision.values.get("label") == "person" for decision in cars)
+    short = [decision.values for decision in trace.of("dwell-square") if decision.step == "left too soon"]
+    assert short
+    assert all(0 <= values["stayed_s"] < values["min_s"] == 5.0 for values in short)
+    slow = [decision.values for decision in trace.of("speed") if decision.step == "never fast enough"]
+    assert slow
+    assert all(0 < values["fastest_px_s"] <= values["above_px_s"] == 40.0 for values in slow)
+    restless = [
+        decision.values for decision in trace.of("stopped") if decision.step == "never rested long enough"
+    ]
+    assert restless
+    assert all(0 < values["longest_s"] < values["min_s"] == 5.0 for values in restless)
     waits = [decision for decision in trace.of("zone-square") if decision.step == "waits"]
     assert waits
     assert all(decision.values["age_s"] < 1.0 for decision in waits)
