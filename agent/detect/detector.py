@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.detect.device_status import DeviceState, DeviceStatus, OnDevice
 from agent.detect.settings import DetectorSettings
-from agent.errors import ConfigError
+from agent.errors import ConfigError, ModelError
 from agent.geometry.boxes import areas
 from agent.records import Detections, FloatArray, Frame
 from agent.vision.letterbox import Placement
@@ -64,6 +65,10 @@ class Detector(Protocol):
         """All three phases."""
         ...
 
+    def close(self) -> None:
+        """Give back what it holds: devices, processes."""
+        ...
+
 
 class AreaFilter:
     """Keeps boxes of a wanted size.
@@ -83,8 +88,12 @@ class AreaFilter:
         return detections if kept.all() else detections[kept]
 
 
-def open_detector(settings: DetectorSettings) -> Detector:
+def open_detector(settings: DetectorSettings, on_device: OnDevice | None = None) -> Detector:
     """The detector that the settings ask for.
+
+    Args:
+        settings: a camera's.
+        on_device: told when an Edge TPU is lost, which the CPU then stands in for, and when it is back.
 
     Raises:
         ModelError: the model, its spec, its labels or the runtime do not fit.
@@ -98,13 +107,38 @@ def open_detector(settings: DetectorSettings) -> Detector:
     from agent.detect.gate import GatedDetector
     from agent.detect.tflite_detector import TfliteDetector
 
-    detector = TfliteDetector(settings)
+    detector = TfliteDetector(settings, on_device)
     if settings.gate is None:
         return detector
     if detector.spec.states:
+        detector.close()
         raise ConfigError(
             "detector.gate",
             f"expected a model without states, {detector.spec.name} feeds outputs back to inputs",
             "leave gate out: a recurrent model must see every frame",
         )
     return GatedDetector(detector, settings.gate, settings.motion)
+
+
+def probe_detector(settings: DetectorSettings) -> Detector:
+    """Open a detector with its model in a process of its own, whatever `isolate` says, and try it once.
+
+    For checks: a file that crashes the native parser is contained, and a device that does not start is an
+    error although the CPU could stand in for it.
+
+    Raises:
+        ModelError, ConfigError: as `open_detector`; or the device does not start.
+    """
+    problems: list[DeviceStatus] = []
+
+    def note(status: DeviceStatus) -> None:
+        if status.state is not DeviceState.ONLINE:
+            problems.append(status)
+
+    isolated = settings if settings.isolate == "never" else settings.model_copy(update={"isolate": "always"})
+    detector = open_detector(isolated, note)
+    if problems:
+        detector.close()
+        where, _, problem = problems[0].reason.partition(": ")
+        raise ModelError(where, problem)
+    return detector

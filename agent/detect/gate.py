@@ -54,3 +54,7 @@ class GatedDetector:
         prepared = self.prepare(frame)
         self.invoke(prepared)
         return self.decode(prepared)
+
+    def close(self) -> None:
+        """Give back what the model holds."""
+        self._detector.close()

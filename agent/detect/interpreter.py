@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,19 +40,28 @@ class Interpreter:
             tflite-runtime comes first, since libedgetpu must match the runtime that it was built for.
         device: "cpu", "edgetpu" (any), "usb", "usb:0", "pci:0" …
         threads: of the CPU; 0 for as many as there are cores, at most 4.
+        quiet: drop what the runtime says of itself while it loads.
 
     Raises:
         ModelError: the file is no `.tflite` file, the runtime or libedgetpu is missing, or the runtime
             refuses the model.
     """
 
-    def __init__(self, path: Path, *, runtime: str = "auto", device: str = "cpu", threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        runtime: str = "auto",
+        device: str = "cpu",
+        threads: int = 0,
+        quiet: bool = True,
+    ) -> None:
         check_tflite(path)
         self.path = path
         self.device = device
         self.runtime, module = _load_runtime(runtime, edgetpu=device != "cpu")
         threads = threads or min(os.cpu_count() or 1, _MAX_THREADS)
-        with _without_info_lines():
+        with _without_info_lines() if quiet else nullcontext():
             delegates = None if device == "cpu" else [_load_edgetpu(module, device)]
             try:
                 self._native = module.Interpreter(
@@ -106,6 +115,9 @@ class Interpreter:
     def reset_states(self) -> None:
         """Set the states that recurrent operators keep between calls to zero."""
         self._native.reset_all_variables()
+
+    def close(self) -> None:
+        """Nothing to do: the memory goes with the object. Here for what takes any `Runner`."""
 
 
 def _load_runtime(runtime: str, *, edgetpu: bool) -> tuple[str, ModuleType]:

@@ -141,3 +141,6 @@ class MotionDetector:
         prepared = self.prepare(frame)
         self.invoke(prepared)
         return self.decode(prepared)
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from agent.settings import Fraction, Seconds, Section
 
-DeviceName = Annotated[str, Field(pattern=r"^(cpu|edgetpu|(usb|pci)(:\d{1,2})?)$")]
+FAKE_TPU_VARIABLE = "EDGETRACK_FAKE_TPU"
+"""Environment variable without which no fake device may be named; see `agent.detect.tpu_fake`."""
+
+
+def _known_device(name: str) -> str:
+    if re.fullmatch(r"cpu|edgetpu|(usb|pci)(:\d{1,2})?", name):
+        return name
+    if re.fullmatch(r"fake:\d{1,2}", name) and os.environ.get(FAKE_TPU_VARIABLE):
+        return name
+    raise ValueError(f"expected cpu, edgetpu, usb, usb:0, pci:0 …, got {name!r}")
+
+
+DeviceName = Annotated[str, AfterValidator(_known_device)]
 RuntimeName = Literal["auto", "litert", "tflite-runtime"]
 
 
@@ -60,6 +74,11 @@ class DetectorSettings(Section):
     """LiteRT or tflite-runtime; auto: the first that is installed, for an Edge TPU the other one first."""
     device: DeviceName = "cpu"
     """`cpu`, `edgetpu` (any), `usb`, `usb:0`, `pci:0` …"""
+    isolate: Literal["auto", "always", "never"] = "auto"
+    """Whether the model runs in a process of its own, so that native code that crashes or hangs does not take
+    the agent with it: auto for Edge TPUs only, always for any model, never."""
+    deadline_s: float = Field(default=1.0, ge=0.05, le=60)
+    """Seconds within which a model in a process of its own answers; when it does not, the CPU goes on."""
     threads: int = Field(default=0, ge=0, le=64)
     """CPU threads of the model; 0 for as many as there are cores, at most 4."""
     min_score: Fraction | None = None
@@ -88,3 +107,8 @@ class DetectorSettings(Section):
         if self.min_area > self.max_area:
             raise ValueError(f"min_area: expected at most max_area ({self.max_area}), got {self.min_area}")
         return self
+
+
+def cpu_model(model: Path) -> Path:
+    """The file for the CPU that `name_edgetpu.tflite` was compiled from: `name.tflite` beside it."""
+    return model.with_name(model.stem.removesuffix("_edgetpu") + model.suffix)

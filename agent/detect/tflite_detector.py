@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.detect.detector import AreaFilter, Prepared
-from agent.detect.interpreter import Interpreter
+from agent.detect.device_status import OnDevice
+from agent.detect.runner import Runner, open_runner
 from agent.detect.settings import DetectorSettings
-from agent.errors import ConfigError, ModelError
+from agent.errors import ConfigError, EdgetrackError, ModelError
 from agent.records import Detections, Frame
 from agent.vision.decode.decoder import Decoder
 from agent.vision.infer_spec import read_spec_or_infer
@@ -27,20 +29,28 @@ class TfliteDetector:
 
     Args:
         settings: of kind tflite.
+        on_device: told when an Edge TPU is lost and when it is back.
 
     Raises:
         ModelError: the model, its spec, its labels or the runtime do not fit.
     """
 
-    def __init__(self, settings: DetectorSettings) -> None:
+    def __init__(self, settings: DetectorSettings, on_device: OnDevice | None = None) -> None:
         if settings.model is None:
             raise ConfigError("detector.model", "expected the path of a .tflite file, got none")
         labels = read_labels(settings.labels_file) if settings.labels_file else ()
-        self.interpreter = Interpreter(
-            settings.model, runtime=settings.runtime, device=settings.device, threads=settings.threads
-        )
+        self.interpreter: Runner = open_runner(settings, on_device)
+        """The loaded model."""
+        try:
+            self._bind(settings, settings.model, labels)
+        except EdgetrackError:
+            self.interpreter.close()
+            raise
+
+    def _bind(self, settings: DetectorSettings, model: Path, labels: tuple[str, ...]) -> None:
+        """Find the way from a picture to the model's input, and from its outputs to detections."""
         self.spec: ModelSpec = read_spec_or_infer(
-            settings.model,
+            model,
             self.interpreter.inputs,
             self.interpreter.outputs,
             self._run_blank,
@@ -120,6 +130,10 @@ class TfliteDetector:
         for _, target, initial in self._states:
             self.interpreter.input_view(target)[...] = initial
 
+    def close(self) -> None:
+        """Give back the device and its process."""
+        self.interpreter.close()
+
     def _run_blank(self) -> Sequence[NDArray[Any]]:
         """Outputs for an input of zeros."""
         for index, tensor in enumerate(self.interpreter.inputs):
@@ -128,7 +142,7 @@ class TfliteDetector:
         return [self.interpreter.output(index).copy() for index in range(len(self.interpreter.outputs))]
 
 
-def _bind_states(spec: ModelSpec, interpreter: Interpreter) -> list[tuple[int, int, Any]]:
+def _bind_states(spec: ModelSpec, interpreter: Runner) -> list[tuple[int, int, Any]]:
     """Of each state: the output it comes from, the input it goes to, and the code it starts with.
 
     Raises:
@@ -156,7 +170,7 @@ def _bind_states(spec: ModelSpec, interpreter: Interpreter) -> list[tuple[int, i
     return bound
 
 
-def _picture_index(spec: ModelSpec, interpreter: Interpreter, states: set[int]) -> int:
+def _picture_index(spec: ModelSpec, interpreter: Runner, states: set[int]) -> int:
     """Position of the input that takes the picture.
 
     Raises:
