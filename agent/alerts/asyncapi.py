@@ -88,6 +88,14 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
         retain=True,
     )
     sends("armed", topics.armed("{camera}"), "Which rules are armed", model(ArmedPayload), retain=True)
+    sends(
+        "snapshot",
+        topics.snapshot("{camera}", "{rule}"),
+        "Picture of a rule's last alert",
+        {"type": "string", "format": "binary"},
+        retain=True,
+        content="image/jpeg",
+    )
     for name, command in COMMANDS.items():
         text = (command.__doc__ or name).strip().splitlines()[0]
         request, response = f"request_{name}", f"response_{name}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from agent.alerts.clock import clock_synchronised
 from agent.alerts.commands import Command, CommandHandler
@@ -28,6 +28,9 @@ from agent.alerts.states import (
 )
 from agent.alerts.topics import Topics
 from agent.records import Alert, Phase
+
+if TYPE_CHECKING:
+    from agent.alerts.snapshot import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,16 @@ class AlertPublisher:
             status: JSON types; should hold `state`.
         """
         self.publish_retained(self.topics.camera_status(camera), status)
+
+    def publish_snapshot(self, camera: str, rule: str, picture: Picture) -> SnapshotPart:
+        """Publish a rule's picture, retained.
+
+        Returns:
+            What the alert that it belongs to is to carry.
+        """
+        topic = self.topics.snapshot(camera, rule)
+        self._delivery.retain(topic, picture.jpeg)
+        return SnapshotPart(topic=topic, sha256=picture.sha256, width=picture.width, height=picture.height)
 
     def publish_counts(self, camera: str, counts: Mapping[str, Any]) -> None:
         """Publish a camera's counts, retained, a topic for each zone and tripwire, where they changed.

@@ -129,3 +129,22 @@ class HomeAssistantSettings(Section):
     """Whether the device describes itself to Home Assistant."""
     discovery_prefix: TopicName = "homeassistant"
     """As in Home Assistant's MQTT integration."""
+
+
+class SnapshotSettings(Section):
+    """Pictures of alerts. There are none unless a rule asks for one."""
+
+    privacy: Literal["blur", "pixelate", "none"] = "blur"
+    """How people are made unrecognisable before a picture leaves the process."""
+    privacy_of: Literal["people", "others"] = "people"
+    """Who is: people, the alerting one among them; or all objects of other classes than the alerting one."""
+    people: tuple[str, ...] = ("person", "face", "head", "pedestrian", "rider")
+    """Class names that mean people."""
+    draw: bool = True
+    """Whether the object's box and the zones are drawn."""
+    max_width: Annotated[int, Field(ge=32, le=4096)] = 640
+    """px; wider pictures are scaled down."""
+    quality: Annotated[int, Field(ge=20, le=95)] = 80
+    """Of the JPEG; less where the picture would be too large."""
+    max_bytes: Annotated[int, Field(ge=1000, le=10_000_000)] = 150_000
+    """Of a JPEG."""

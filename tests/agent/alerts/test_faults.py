@@ -1,0 +1,28 @@
+"""Short versions of the scripts in tests/faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults import broker_kill, publisher_kill
+from tests.faults.broker import BINARY
+
+pytestmark = pytest.mark.skipif(BINARY is None, reason="needs mosquitto (apt-get install mosquitto)")
+
+
+def test_broker_killed_under_a_stream_of_alerts_loses_none_and_keeps_the_order(tmp_path: Path) -> None:
+    figures = broker_kill.run(tmp_path, cycles=3, rate=50)
+    assert figures["drained"]
+    assert figures["committed"] > 20
+    assert (figures["lost"], figures["out_of_order"]) == (0, 0)
+    assert figures["reconnect_max_s"] < 5
+
+
+def test_publisher_killed_at_random_moments_delivers_all_that_was_committed(tmp_path: Path) -> None:
+    figures = publisher_kill.run(tmp_path, cycles=3)
+    assert figures["opened"] == 3
+    assert figures["drained"]
+    assert figures["committed"] > 3
+    assert (figures["lost"], figures["out_of_order"], figures["set_aside"]) == (0, 0, 0)
