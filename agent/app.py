@@ -20,6 +20,7 @@ from agent.config import CameraSettings, Config, load_config
 from agent.detect.detector import Detector, Prepared, open_detector
 from agent.errors import BrokerError, ConfigError, EdgetrackError
 from agent.observers import AnnotatedVideo, ProgressBars, Recorder
+from agent.operations import Operations
 from agent.pipeline import CameraPipeline, CameraSummary, Observer
 from agent.records import Alert, Frame
 from agent.rules.engine import RuleEngine
@@ -77,23 +78,23 @@ def build_pipeline(
         ),
         detector=detector,
         masks=DetectionMasks(settings.masks, detector.labels),
-        tracker=Tracker(tracker_settings(settings.tracker, detector)),
+        tracker=Tracker(tracker_settings(settings.tracker, detector.score_levels)),
         rules=RuleEngine(settings, labels=detector.labels, new_id=lambda: str(ULID())),
         publish=publish,
         times=times,
     )
 
 
-def tracker_settings(settings: TrackerSettings, detector: Detector) -> TrackerSettings:
+def tracker_settings(settings: TrackerSettings, score_levels: Sequence[float]) -> TrackerSettings:
     """The settings with score levels on the scale of the detector; what the user set stays.
 
-    The levels that the detector states hold from the first frame, so there is nothing to learn of its scores.
+    The levels that a detector states hold from the first frame, so there is nothing to learn of its scores.
     """
     names = ("low_score", "high_score", "birth_score")
     given = settings.model_dump(exclude_unset=True)
-    if given.get("learn_scores"):
+    if given.get("learn_scores") or not score_levels:
         return settings
-    own = dict(zip(names, detector.score_levels, strict=True))
+    own = dict(zip(names, score_levels, strict=True))
     return TrackerSettings.model_validate({"learn_scores": False, **own, **given})
 
 
@@ -146,7 +147,14 @@ def run_config(path: Path, *, annotate: Path | None, record: Path | None, progre
     config, last_good = load_config(path), None
     with control.on_signals():
         while True:
-            app = App(config, annotate=annotate, record=record, progress=progress, notifier=notifier)
+            app = App(
+                config,
+                annotate=annotate,
+                record=record,
+                progress=progress,
+                notifier=notifier,
+                reload=control.reload,
+            )
             try:
                 summaries = app.run(control.stop)
             except EdgetrackError as error:
@@ -179,6 +187,7 @@ class App:
         drain_s: how long to wait for a broker that is slow or away when all files have ended; a stop takes
             its own, shorter time.
         notifier: the service manager, which is told when all cameras run and how they do.
+        reload: checks and takes the configuration anew, for the command of that name.
     """
 
     def __init__(
@@ -192,6 +201,7 @@ class App:
         observers: Mapping[str, Sequence[Observer]] | None = None,
         drain_s: float = 5.0,
         notifier: Notifier | None = None,
+        reload: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
         self._annotate = annotate
@@ -201,6 +211,7 @@ class App:
         self._observers = observers or {}
         self._drain_s = drain_s
         self._notifier = notifier or Notifier({})
+        self._reload = reload
         self._errors: list[EdgetrackError] = []
         self.started = False
         """Whether every stage could be opened."""
@@ -217,14 +228,22 @@ class App:
         config = self._config
         with ExitStack() as stack:
             pipelines = []
-            publisher = AlertPublisher(config.broker, config.outbox, config.device)
+            publisher = AlertPublisher(config.broker, config.outbox, config.device, config.home_assistant)
             stack.callback(lambda: publisher.close(_STOP_S if stop.is_set() else self._drain_s))
             bars = stack.enter_context(ProgressBars(self._console)) if self._progress else None
             for name, camera in config.cameras.items():
                 pipelines.append(self._build(name, camera, publisher, bars, stack))
+            operations = Operations(
+                publisher,
+                dict(zip(config.cameras, pipelines, strict=True)),
+                config.cameras,
+                outbox_path(config.outbox, config.device).with_name(f"rules-{config.device}.json"),
+                self._reload,
+            )
+            operations.prepare()
             publisher.start()
-            for name in config.cameras:
-                publisher.set_camera_status(name, {"state": "starting"})
+            for name, camera in config.cameras.items():
+                publisher.set_camera_status(name, {"state": "connecting" if camera.live else "online"})
             threads = [
                 threading.Thread(target=self._run_camera, args=(pipeline, stop), name=pipeline.summary.camera)
                 for pipeline in pipelines
@@ -236,7 +255,8 @@ class App:
                 CameraProgress(pipeline, thread, config.cameras[pipeline.summary.camera])
                 for pipeline, thread in zip(pipelines, threads, strict=True)
             ]
-            with ServiceWatch(self._notifier, cameras, lambda: publisher.stats).running():
+            watch = ServiceWatch(self._notifier, cameras, lambda: publisher.stats)
+            with watch.running(), operations.running():
                 for thread in threads:
                     thread.join()
             for name in config.cameras:
@@ -287,7 +307,7 @@ class App:
             video = AnnotatedVideo(self._annotate / f"{name}.mp4", camera, labels, pipeline.reader.fps)
             observers.append(stack.enter_context(video))
         if self._record is not None:
-            recorder = Recorder(self._record / f"{name}.ndjson", name, labels)
+            recorder = Recorder(self._record / f"{name}.ndjson", name, detector)
             observers.append(stack.enter_context(recorder))
         if bars is not None:
             observers.append(bars.camera(name, pipeline.reader.frame_count))

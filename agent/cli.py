@@ -177,6 +177,21 @@ def track(
 
 
 @app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="Made by `run --record`.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="Whose rules are applied.")],
+    camera: Annotated[str | None, typer.Option(help="Whose rules; default: the recording's camera.")] = None,
+    retrack: Annotated[bool, typer.Option("--retrack", help="Track the recorded detections again.")] = False,
+    explain: Annotated[int | None, typer.Option(min=1, help="Print why this incident came about.")] = None,
+    explain_rule: Annotated[str | None, typer.Option(help="Print all that a rule decided.")] = None,
+) -> None:
+    """Put a recording through the rules again, faster than it happened; the same every time."""
+    from agent.replay import replay_recording
+
+    replay_recording(recording, config, camera, retrack=retrack, explain=explain, explain_rule=explain_rule)
+
+
+@app.command()
 def bench(
     model: Model,
     source: Source,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.alerts.settings import BrokerSettings, HomeAssistantSettings, OutboxSettings
 from agent.capture.settings import SourceSettings
 from agent.detect.settings import DetectorSettings
 from agent.errors import ConfigError
@@ -50,6 +50,8 @@ class Config(Section):
     """The MQTT broker that receives the alerts."""
     outbox: OutboxSettings = OutboxSettings()
     """Where alerts wait until the broker has them."""
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
+    """Discovery by Home Assistant."""
     defaults: DefaultSettings = DefaultSettings()
     """Sections that cameras share."""
     cameras: dict[Name, CameraSettings] = Field(min_length=1)

@@ -6,13 +6,17 @@ each other.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from agent.capture.reader import FrameReader
 from agent.detect.detector import Detector, Prepared
+from agent.errors import EdgetrackError
 from agent.records import Alert, Detections, Frame, Tracks, TrackState
 from agent.rules.engine import RuleEngine
 from agent.rules.masks import DetectionMasks
@@ -31,6 +35,7 @@ class Step:
 
 
 Observer = Callable[[Step], None]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -89,10 +94,47 @@ class CameraPipeline:
         self._detector = detector
         self._masks = masks
         self._tracker = tracker
-        self._rules = rules
+        self.rules = rules
+        self.in_sight = 0
+        """Confirmed tracks that were matched in the last frame."""
+        self.paused = False
+        """While true, frames are taken and not looked at."""
+        self.min_score = 0.0
+        """Detections below it are ignored, on top of what the detector leaves out."""
         self._publish = publish
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self._ended = threading.Event()
         self._counted: set[int] = set()
         """Living tracks that `summary.tracks` has counted."""
+
+    def call(self, action: Callable[[], T], timeout_s: float = 5.0) -> T:
+        """Do something between two frames, in the camera's thread; at once when that is not running.
+
+        Raises:
+            EdgetrackError: the camera is at one frame for longer than `timeout_s`.
+        """
+        future: Future[T] = Future()
+        self._calls.put((action, future))
+        if self._ended.is_set() or not self.turns:
+            self._answer_calls()
+        try:
+            return future.result(timeout_s)
+        except TimeoutError as error:
+            name = f"camera {self.summary.camera}"
+            raise EdgetrackError(
+                name, f"expected it to answer within {timeout_s:g} s, got nothing"
+            ) from error
+
+    def _answer_calls(self) -> None:
+        while True:
+            try:
+                action, future = self._calls.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                future.set_result(action())
+            except Exception as error:  # noqa: BLE001 - raised again where it was asked for
+                future.set_exception(error)
 
     def run(self, stop: threading.Event) -> CameraSummary:
         """Work until the source ends or `stop` is set; incidents that are open then are ended.
@@ -106,6 +148,7 @@ class CameraPipeline:
         try:
             while not stop.is_set():
                 self.turns += 1
+                self._answer_calls()
                 item = self.reader.get(timeout_s=0.5)
                 if item is None:
                     if self.reader.ended:
@@ -114,6 +157,8 @@ class CameraPipeline:
                 if started is None:
                     started = time.perf_counter()
                 frame, prepared = item
+                if self.paused:
+                    continue
                 self._step(frame, prepared)
                 last_time_s, last_wall_s = frame.time_s, frame.wall_s
                 summary.busy_s = time.perf_counter() - started
@@ -121,9 +166,11 @@ class CameraPipeline:
         finally:
             self.reader.close()
             if summary.frames:
-                for alert in self._rules.close(last_time_s, last_wall_s):
+                for alert in self.rules.close(last_time_s, last_wall_s):
                     summary.alerts += 1
                     self._publish(alert)
+            self._ended.set()
+            self._answer_calls()
         return summary
 
     def _step(self, frame: Frame, prepared: Prepared) -> None:
@@ -132,10 +179,12 @@ class CameraPipeline:
             self._detector.invoke(prepared)
         with times.measure("decode"):
             detections = self._masks.apply(self._detector.decode(prepared), frame.size)
+            if self.min_score:
+                detections = detections[detections.scores >= self.min_score]
         with times.measure("track"):
             tracks = self._tracker.update(detections, frame.time_s, frame.size)
         with times.measure("rules"):
-            alerts = tuple(self._rules.update(tracks, frame.time_s, frame.wall_s, frame.size))
+            alerts = tuple(self.rules.update(tracks, frame.time_s, frame.wall_s, frame.size))
         with times.measure("publish"):
             for alert in alerts:
                 self._publish(alert)
@@ -145,6 +194,7 @@ class CameraPipeline:
         confirmed = set(tracks.ids[tracks.states == TrackState.CONFIRMED].tolist())
         summary.tracks += len(confirmed - self._counted)
         self._counted = (self._counted | confirmed) & set(tracks.ids.tolist())
+        self.in_sight = len(confirmed)
         if self.observers:
             step = Step(frame, detections, tracks, alerts)
             for observer in self.observers:

@@ -88,6 +88,17 @@ class RunControl(Generic[T]):
                 return
             self._reload()
 
+    def reload(self) -> None:
+        """Take the configuration anew, as asked for by something that waits for the answer.
+
+        Raises:
+            EdgetrackError: the new one has faults; the run goes on with the old one.
+        """
+        new = self._check()
+        with self._lock:
+            self._new = new
+            self.stop.set()
+
     def _reload(self) -> None:
         self._notifier.reloading()
         log.info("SIGHUP: checking the configuration")

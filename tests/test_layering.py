@@ -37,6 +37,7 @@ JOINERS = (
     "first_config",
     "observers",
     "offline",
+    "operations",
     "pipeline",
     "replay",
     "run_control",

@@ -1,0 +1,259 @@
+"""What the device is asked to do over MQTT, and what it tells of itself beside the alerts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ulid import ULID
+
+from agent.alerts.commands import (
+    Command,
+    Pause,
+    Reload,
+    ResetCounts,
+    Resume,
+    SetArmed,
+    SetMinScore,
+    TestAlert,
+)
+from agent.alerts.home_assistant import CameraEntities
+from agent.alerts.publisher import AlertPublisher
+from agent.alerts.states import CameraHealth
+from agent.config import CameraSettings
+from agent.errors import DataError, EdgetrackError
+from agent.pipeline import CameraPipeline
+from agent.records import Alert, Phase
+from agent.rules.engine import RuleEngine
+
+log = logging.getLogger("edgetrack")
+T = TypeVar("T")
+
+_PERIOD_S = 1.0  # how soon a changed count is told
+_HEALTH_S = 60.0
+_SAVE_S = 60.0  # how often changed counts go to the disk, for the sake of SD cards
+
+_KINDS: Mapping[str, tuple[str, ...]] = {"tripwire": ("cross",)}
+
+
+class Operations:
+    """Carries out commands, publishes counts, armed rules and health, and keeps rule state over restarts.
+
+    Args:
+        publisher: of the device.
+        pipelines: of all cameras; whose state of rules is kept if they are live. A file begins anew.
+        settings: of the same cameras.
+        state_path: JSON file for the state of the rules.
+        reload: checks and takes the configuration anew; None where that is not possible.
+    """
+
+    def __init__(
+        self,
+        publisher: AlertPublisher,
+        pipelines: Mapping[str, CameraPipeline],
+        settings: Mapping[str, CameraSettings],
+        state_path: Path,
+        reload: Callable[[], None] | None = None,
+    ) -> None:
+        self._publisher = publisher
+        self._pipelines = pipelines
+        self._settings = settings
+        self._state_path = state_path
+        self._reload = reload
+        self._frames = dict.fromkeys(pipelines, 0)
+        self._saved = ""
+        self._health_due_s = self._save_due_s = 0.0
+        self._measured_s = time.monotonic()
+        self._actions: Mapping[type[Command], Callable[[Any], Mapping[str, Any] | None]] = {
+            SetArmed: self._set_armed,
+            ResetCounts: self._reset_counts,
+            SetMinScore: self._set_min_score,
+            Pause: lambda command: self._pause(command.camera, True),
+            Resume: lambda command: self._pause(command.camera, False),
+            TestAlert: self._test_alert,
+            Reload: self._take_configuration,
+        }
+
+    def prepare(self) -> None:
+        """Restore the rules' state and describe the cameras; before the publisher and the cameras start."""
+        self._restore()
+        self._publisher.on_command(self.act)
+        self._publisher.describe_cameras(
+            {name: _entities(camera, self._pipelines[name].rules) for name, camera in self._settings.items()}
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Publish and save for as long as the block lasts, and once more at its end."""
+        done = threading.Event()
+
+        def work() -> None:
+            while not done.wait(_PERIOD_S):
+                try:
+                    self.tick()
+                except EdgetrackError as error:
+                    log.warning("%s", error)
+
+        self.tick()
+        thread = threading.Thread(target=work, name="edgetrack-operations", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(5.0)
+            self._save_due_s = 0.0
+            self.tick()
+
+    def tick(self) -> None:
+        """Publish what has changed, and what is due."""
+        for name, pipeline in self._pipelines.items():
+            self._publisher.publish_counts(name, pipeline.call(pipeline.rules.counts))
+            self._publisher.publish_armed(name, pipeline.rules.armed)
+        now_s = time.monotonic()
+        if now_s >= self._health_due_s:
+            self._publisher.publish_health(self._health(now_s))
+            self._health_due_s = now_s + _HEALTH_S
+        if now_s >= self._save_due_s:
+            self._save()
+            self._save_due_s = now_s + _SAVE_S
+
+    def act(self, command: Command) -> Mapping[str, Any] | None:
+        """Carry out a command.
+
+        Raises:
+            EdgetrackError: it cannot be; nothing has changed.
+        """
+        action = self._actions.get(type(command))
+        if action is None:
+            raise EdgetrackError(
+                command.name, "expected a command that this device has, got one that it has not"
+            )
+        return action(command)
+
+    def _cameras(self, name: str | None) -> list[CameraPipeline]:
+        if name is None:
+            return list(self._pipelines.values())
+        if name not in self._pipelines:
+            raise EdgetrackError("camera", f"expected one of {', '.join(self._pipelines)}, got {name}")
+        return [self._pipelines[name]]
+
+    def _set_armed(self, command: SetArmed) -> Mapping[str, Any]:
+        chosen = [
+            pipeline
+            for pipeline in self._cameras(command.camera)
+            if command.rule is None or command.rule in pipeline.rules.armed
+        ]
+        if not chosen:
+            raise EdgetrackError("rule", f"expected the name of a rule, got {command.rule}")
+        for pipeline in chosen:
+            pipeline.call(partial(pipeline.rules.set_armed, command.armed, command.rule))
+        self._save_due_s = 0.0
+        self.tick()
+        return {pipeline.summary.camera: dict(pipeline.rules.armed) for pipeline in chosen}
+
+    def _reset_counts(self, command: ResetCounts) -> None:
+        cameras = self._cameras(command.camera)
+        places = {
+            place
+            for pipeline in cameras
+            for camera in (self._settings[pipeline.summary.camera],)
+            for place in (*camera.zones, *camera.tripwires)
+        }
+        if command.place is not None and command.place not in places:
+            raise EdgetrackError("place", f"expected one of {', '.join(sorted(places))}, got {command.place}")
+        for pipeline in cameras:
+            pipeline.call(partial(pipeline.rules.reset_counts, command.place))
+
+    def _set_min_score(self, command: SetMinScore) -> Mapping[str, Any]:
+        (pipeline,) = self._cameras(command.camera)
+        pipeline.min_score = command.min_score
+        return {"camera": command.camera, "min_score": command.min_score}
+
+    def _pause(self, camera: str, paused: bool) -> None:
+        (pipeline,) = self._cameras(camera)
+        pipeline.paused = paused
+        self._publisher.set_camera_status(camera, {"state": "paused" if paused else "online"})
+
+    def _test_alert(self, command: TestAlert) -> Mapping[str, Any]:
+        self._cameras(command.camera)
+        now_s = time.monotonic()
+        alert = Alert("test", "test", Phase.INSTANT, str(ULID()), now_s, time.time(), (1, 1), now_s)
+        return {"id": self._publisher.publish(alert, command.camera)}
+
+    def _take_configuration(self, _: Reload) -> None:
+        if self._reload is None:
+            raise EdgetrackError("reload", "expected a run from a configuration file, got none")
+        self._reload()
+
+    def _health(self, now_s: float) -> dict[str, CameraHealth]:
+        elapsed_s = max(now_s - self._measured_s, 1e-6)
+        self._measured_s = now_s
+        health = {}
+        for name, pipeline in self._pipelines.items():
+            frames, before = pipeline.summary.frames, self._frames[name]
+            self._frames[name] = frames
+            invoke = pipeline.times.summary_ms().get("invoke", {})
+            health[name] = CameraHealth(
+                state="paused" if pipeline.paused else str(pipeline.reader.state),
+                fps=round((frames - before) / elapsed_s, 2),
+                inference_ms=invoke.get("median"),
+                dropped=pipeline.summary.dropped,
+                tracks=pipeline.in_sight,
+            )
+        return health
+
+    def _restore(self) -> None:
+        try:
+            saved = json.loads(self._state_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            log.warning(
+                "%s: expected the state of the rules, got %s; counts begin anew", self._state_path, error
+            )
+            return
+        for name, pipeline in self._pipelines.items():
+            if self._settings[name].live and isinstance(saved, dict) and name in saved:
+                try:
+                    pipeline.rules.import_state(saved[name])
+                except DataError as error:
+                    log.warning("%s camera %s: %s; it begins anew", self._state_path, name, error)
+
+    def _save(self) -> None:
+        """Write the state of the rules where it has changed, whole or not at all."""
+        state = {
+            name: pipeline.call(pipeline.rules.export_state)
+            for name, pipeline in self._pipelines.items()
+            if self._settings[name].live
+        }
+        text = json.dumps(state, separators=(",", ":"))
+        if not state or text == self._saved:
+            return
+        unfinished = self._state_path.with_suffix(".partial")
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(self._state_path)
+        except OSError as error:
+            log.warning("%s: expected to keep the rules' state, got %s", self._state_path, error.strerror)
+        else:
+            self._saved = text
+
+
+def _entities(camera: CameraSettings, rules: RuleEngine) -> CameraEntities:
+    kinds: set[str] = set()
+    for rule in camera.rules:
+        kinds.update(getattr(rule, "when", ()) or _KINDS.get(rule.kind, (rule.kind,)))
+    return CameraEntities(
+        zones=tuple(camera.zones),
+        tripwires=tuple(camera.tripwires),
+        rules=tuple(rules.names),
+        kinds=tuple(sorted(kinds)),
+    )
