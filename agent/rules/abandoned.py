@@ -59,7 +59,8 @@ class Abandoned(Rule):
         if watched.any():
             self._attend(watched, owners & table.present)
         alone_since_s = np.maximum(self._attended_s.data, self._rest.since_s)
-        alone = ~moving & (now_s - alone_since_s >= self.settings.min_s - 1e-9)
+        settled = ~moving & (self._rest.in_place | self._incidents.open)
+        alone = settled & (now_s - alone_since_s >= self.settings.min_s - 1e-9)
         holds = self.counted & ~owners & self.inside(self._zone) & alone
         self._incidents.update(holds, alone_since_s, self._evidence)
 

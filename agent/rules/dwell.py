@@ -13,9 +13,9 @@ class Dwell(Rule):
     """`dwell`: from the moment an object has been inside for `min_s` until it leaves.
 
     At its edges: time counts from entering, also if that was before the object was confirmed or the rule went
-    on duty. Being hidden interrupts nothing, but an incident begins only when the object is seen; being
-    outside for less than the zone's `leave_after_s` interrupts nothing either. It ends when the object leaves
-    or its track is given up. An object that comes back begins anew.
+    on duty, to the last moment inside. Being hidden interrupts nothing, but an incident begins only when the
+    object is seen; being outside for less than the zone's `leave_after_s` interrupts nothing either. It ends
+    when the object leaves or its track is given up. An object that comes back begins anew.
     """
 
     def __init__(self, row: int, name: str, settings: DwellRule, scene: Scene) -> None:
@@ -26,9 +26,10 @@ class Dwell(Rule):
 
     def update(self) -> None:
         """Tell of objects whose time is up."""
-        presence, now_s = self.scene.presence, self.scene.table.time_s
+        presence = self.scene.presence
         entered_s = presence.entered_s[self._zone]
-        holds = self.counted & presence.inside[self._zone] & (now_s - entered_s >= self.settings.min_s - 1e-9)
+        long_enough = presence.stayed_s(self._zone) >= self.settings.min_s - 1e-9
+        holds = self.counted & presence.inside[self._zone] & long_enough
         if self.explaining:
             self._note_short_stays()
         self._incidents.update(holds, entered_s, self._evidence)

@@ -33,6 +33,12 @@ class TrackIncidents:
     def __len__(self) -> int:
         return len(self._incidents)
 
+    @property
+    def open(self) -> BoolArray:
+        """(C,) objects whose incident has begun and not ended."""
+        is_open: BoolArray = self._open.data
+        return is_open
+
     def update(
         self, holds: BoolArray, started_s: Float64Array, evidence: Callable[[int], Mapping[str, Any]]
     ) -> None:

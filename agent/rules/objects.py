@@ -204,7 +204,8 @@ class ObjectTable:
             return
         haunting = ~np.isnan(self._ghost_until_s.data)
         leaving = left & ~haunting
-        resting = leaving & self._believed.data & (self.last_s - self.rest.since_s >= _MIN_REST_REJOIN_S)
+        rested = self.rest.in_place & (self.last_s - self.rest.since_s >= _MIN_REST_REJOIN_S)
+        resting = leaving & self._believed.data & rested
         self._ghost_until_s.data[resting] = self.last_s[resting] + self._rejoin_s
         for slot in np.flatnonzero(leaving).tolist():
             self._slot_of.pop(int(self.ids[slot]), None)

@@ -98,6 +98,12 @@ class Presence:
         """(Z, C) when the visit began; meaningful where `inside`."""
         return self._entered_s.data
 
+    def stayed_s(self, zone: int) -> Float64Array:
+        """(C,) length of each visit of a zone, up to the last moment inside; meaningful where `inside`."""
+        until_s = np.where(self._raw.data[zone], self._table.time_s, self._raw_s.data[zone])
+        stayed: Float64Array = until_s - self._entered_s.data[zone]
+        return stayed
+
     def update(self) -> list[Passage]:
         """Follow the objects of this frame.
 

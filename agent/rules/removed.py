@@ -38,7 +38,7 @@ class Removed(Rule):
         """Look after every object that has settled."""
         table, now_s = self.scene.table, self.scene.table.time_s
         meant = self.meant & (table.present | table.gone)
-        self._settle(self.counted & table.observed & self.inside(self._zone))
+        self._settle(self.counted & table.observed & self._rest.in_place & self.inside(self._zone))
         settled = meant & ~np.isnan(self._settled_s.data)
         if not settled.any():
             return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.geometry.polygons import Float64Array
+from agent.records import BoolArray
 from agent.rules.columns import CENTER
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class Rest:
         """(C,) when the rest began; infinite in an empty slot."""
         since: Float64Array = self._since_s.data
         return since
+
+    @property
+    def in_place(self) -> BoolArray:
+        """(C,) at its place when last seen; False while it may be moving on."""
+        in_place: BoolArray = np.isnan(self._away_s.data)
+        return in_place
 
     @property
     def places(self) -> Float64Array:

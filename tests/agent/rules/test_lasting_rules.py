@@ -36,6 +36,19 @@ def test_dwell_begins_after_its_time_and_ends_on_leaving(play: Any, walk: Any) -
     assert end.evidence == {"duration_s": pytest.approx(7.5, abs=0.05), "reason": "over"}
 
 
+@pytest.mark.parametrize(("stays_s", "told"), [(4.9, 0), (5.1, 1)])
+@pytest.mark.parametrize("fps", [3.0, 15.0])
+def test_dwell_is_what_was_spent_inside_to_the_moment(
+    play: Any, walk: Any, stays_s: float, told: int, fps: float
+) -> None:
+    # At 100 px/s into the yard at 400 px and out again the same way.
+    turn_s = 1 + stays_s / 2
+    visit = walk([(0, 300, 300), (turn_s, 300 + 100 * turn_s, 300), (2 * turn_s, 300, 300), (20, 300, 300)])
+    scene_wide = scene(kind="dwell", zone="yard", min_s=5.0)
+    scene_wide["zones"]["yard"] = {"points": [[0.4, 0.4], [0.9, 0.4], [0.9, 0.8], [0.4, 0.8]]}
+    assert len(play(scene_wide, [visit], fps=fps).told(phase="start")) == told
+
+
 def test_dwell_survives_occlusion_but_begins_only_when_seen(play: Any, walk: Any) -> None:
     path = [(0, 500, 300), (12, 500, 300)]
     assert story(play(scene(kind="dwell", zone="yard", min_s=5.0), [walk(path, hidden=[(2, 4)])], fps=10))[
@@ -244,6 +257,12 @@ def test_stopped_ignores_trembling_and_a_bad_box_but_not_creeping(play: Any, wal
     ]
     creeping = walk([(0, 300, 300), (20, 400, 300)])
     assert play(scene(kind="stopped", min_s=5.0), [creeping]).story == []
+
+
+def test_who_rested_elsewhere_and_walks_into_the_zone_has_not_stopped_in_it(play: Any, walk: Any) -> None:
+    # From rest at 380 px into the yard at 400 px within a fifth of a second.
+    waits = walk([(0, 380, 300), (14, 380, 300), (16, 580, 300), (17, 700, 300)])
+    assert play(scene(kind="stopped", zone="yard", min_s=10.0), [waits], fps=10).story == []
 
 
 def test_a_parked_car_hidden_for_a_while_is_one_incident_though_its_track_changes(
