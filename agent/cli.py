@@ -98,14 +98,13 @@ def check(config: ConfigFile) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Write the JSON Schema of the configuration, for editors."""
-    import json
+def schema(
+    what: Annotated[str, typer.Argument(metavar="[config|alert|asyncapi]", help="Of what.")] = "config",
+) -> None:
+    """Write the JSON Schema of the configuration or of an alert, or the AsyncAPI document of all topics."""
+    from agent.example import document
 
-    from agent.config import Config
-
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-    print(json.dumps(document, indent=2))
+    print(document(what))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`edgetrack.example.yaml`, written from the settings themselves so that it cannot fall behind them."""
+"""What is written from the settings and payloads themselves, so that it cannot fall behind them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from agent.config import Config, sections_in
+from agent.errors import ConfigError
 
 _WIDTH = 100
 _HEAD = """\
@@ -59,6 +60,25 @@ def example() -> str:
     lines = [f"# {line}" for line in _HEAD.splitlines()] + [""]
     lines.extend(_section(Config, _START))
     return "\n".join(lines) + "\n"
+
+
+def document(what: str) -> str:
+    """The JSON Schema (2020-12) of the configuration or of an alert, or the AsyncAPI 3 document of all topics.
+
+    Raises:
+        ConfigError: `what` is none of "config", "alert" and "asyncapi".
+    """
+    from agent.alerts.asyncapi import asyncapi_document
+    from agent.alerts.schema import json_schema
+
+    documents = {"config": _config_schema, "alert": json_schema, "asyncapi": asyncapi_document}
+    if what not in documents:
+        raise ConfigError("schema", f"expected one of {', '.join(documents)}, got {what}")
+    return json.dumps(documents[what](), indent=2, ensure_ascii=False)
+
+
+def _config_schema() -> dict[str, Any]:
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
 
 
 def _section(model: type[BaseModel], given: Mapping[str, Any] | None) -> Iterator[str]:

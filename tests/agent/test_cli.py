@@ -166,6 +166,7 @@ def test_file_that_is_no_model_is_one_line(tmp_path: Path) -> None:
     [
         (["watch", "--broker", "http://x"], 78, "--url: expected mqtt://host[:port]"),
         (["track", "-d", "none.txt", "-o", "x.txt"], 66, "none.txt: expected"),
+        (["schema", "everything"], 78, "schema: expected one of config, alert, asyncapi, got everything"),
         (["run", "none.yaml"], 78, "none.yaml: expected a readable file"),
         (["detect", "-m", "m.tflite", "-s", "rtsp://camera/1", "-o", "x"], 70, "m.tflite"),
     ],
@@ -213,6 +214,14 @@ def test_json_schema_accepts_the_example_and_refuses_an_unknown_key(tmp_path: Pa
     jsonschema.validate(example, schema)
     with pytest.raises(jsonschema.ValidationError, match="sourse"):
         jsonschema.validate({**example, "sourse": 1}, schema)
+
+
+@pytest.mark.parametrize(
+    ("what", "key"), [("config", "cameras"), ("alert", "incident"), ("asyncapi", "channels")]
+)
+def test_schema_writes_a_json_document(what: str, key: str) -> None:
+    document = json.loads(agent("schema", what).stdout)
+    assert key in document.get("properties", document)
 
 
 def test_help_answers_without_heavy_imports_in_its_own_time() -> None:
