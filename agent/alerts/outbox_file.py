@@ -17,8 +17,10 @@ from agent.errors import StorageError
 PAGE_SIZE = 4096
 _COMPACT_ABOVE = 4 << 20  # bytes of file that an emptied outbox may keep
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS alert (
+_VERSION = 1
+_SCHEMA = f"""
+BEGIN;
+CREATE TABLE alert (
     position INTEGER PRIMARY KEY,
     sequence INTEGER NOT NULL,
     id TEXT NOT NULL,
@@ -29,13 +31,16 @@ CREATE TABLE IF NOT EXISTS alert (
     checksum INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
-CREATE TABLE IF NOT EXISTS counters (
+CREATE TABLE counters (
     one INTEGER PRIMARY KEY,
     last_sequence INTEGER NOT NULL,
     gone_through INTEGER NOT NULL,
     dropped INTEGER NOT NULL,
+    told INTEGER NOT NULL,
     checksum INTEGER NOT NULL
 );
+PRAGMA user_version = {_VERSION};
+COMMIT;
 """
 _COLUMNS = "position, sequence, id, topic, priority, stored_s, synchronised, checksum, payload"
 _INSERT = f"INSERT OR IGNORE INTO alert ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608 - constant names
@@ -84,24 +89,27 @@ class Counters:
         last_sequence: highest sequence number given.
         gone_through: every alert up to this sequence number was acknowledged or dropped.
         dropped: alerts given up so far.
+        told: of these, those that a `gap` alert told of.
     """
 
     last_sequence: int = 0
     gone_through: int = 0
     dropped: int = 0
+    told: int = 0
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """In the order of the columns."""
+        return self.last_sequence, self.gone_through, self.dropped, self.told
 
     @property
     def checksum(self) -> int:
         """CRC-32 over the numbers."""
-        return zlib.crc32(f"{self.last_sequence}\n{self.gone_through}\n{self.dropped}".encode())
+        return zlib.crc32("\n".join(map(str, self.numbers)).encode())
 
     def merged(self, other: Counters) -> Counters:
         """The further of both, number by number."""
-        return Counters(
-            max(self.last_sequence, other.last_sequence),
-            max(self.gone_through, other.gone_through),
-            max(self.dropped, other.dropped),
-        )
+        return Counters(*map(max, self.numbers, other.numbers))
 
 
 def _row(alert: StoredAlert) -> tuple[object, ...]:
@@ -190,8 +198,11 @@ class OutboxFile:
                 str(self.path),
                 f"expected an outbox, got a database of {', '.join(sorted(names))}; give another path",
             )
-        if not names >= {"alert", "counters"}:
+        if not names:
             self._database.executescript(_SCHEMA)
+        (version,) = execute("PRAGMA user_version").fetchone()
+        if version != _VERSION or (names and not names >= {"alert", "counters"}):
+            raise DamagedError(f"tables of version {version}")
         (verdict,) = execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise DamagedError(str(verdict).splitlines()[-1])
@@ -200,10 +211,10 @@ class OutboxFile:
 
     def _read_counters(self) -> Counters:
         row = self._database.execute(
-            "SELECT last_sequence, gone_through, dropped, checksum FROM counters WHERE one = 1"
+            "SELECT last_sequence, gone_through, dropped, told, checksum FROM counters WHERE one = 1"
         ).fetchone()
-        counters = Counters() if row is None else Counters(*row[:3])
-        if row is not None and counters.checksum != row[3]:
+        counters = Counters() if row is None else Counters(*row[:4])
+        if row is not None and counters.checksum != row[4]:
             raise DamagedError("counters: a wrong checksum")
         (highest,) = self._database.execute("SELECT max(sequence) FROM alert").fetchone()
         return counters.merged(Counters(last_sequence=highest or 0))
@@ -231,10 +242,8 @@ class OutboxFile:
                 first = execute("SELECT sequence FROM alert ORDER BY position LIMIT 1").fetchone()
                 gone_through = first[0] - 1 if first else counters.last_sequence
                 counters = counters.merged(Counters(gone_through=gone_through))
-                execute(
-                    "INSERT OR REPLACE INTO counters VALUES (1, ?, ?, ?, ?)",
-                    (counters.last_sequence, counters.gone_through, counters.dropped, counters.checksum),
-                )
+                row = (1, *counters.numbers, counters.checksum)
+                execute("INSERT OR REPLACE INTO counters VALUES (?, ?, ?, ?, ?, ?)", row)
             execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:

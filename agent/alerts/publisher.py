@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from agent.alerts.states import (
     health_payload,
     payload_bytes,
 )
-from agent.alerts.topics import Topics
+from agent.alerts.topics import AGENT, Topics
 from agent.records import Alert, Phase
 
 if TYPE_CHECKING:
@@ -155,6 +156,31 @@ class AlertPublisher:
         self._delivery.alert_stored()
         return id_
 
+    def publish_notice(self, kind: str, evidence: Mapping[str, Any], *, camera: str = AGENT) -> str:
+        """Keep an alert that no rule found: a test, a lost accelerator, a gap.
+
+        Args:
+            kind: what happened.
+            evidence: JSON types.
+            camera: where; by default the device itself.
+
+        Returns:
+            The alert's id. The alert is on the disk.
+        """
+        now_s = time.monotonic()
+        notice = Alert(
+            rule=AGENT,
+            kind=kind,
+            phase=Phase.INSTANT,
+            incident=new_id(),
+            time_s=now_s,
+            wall_s=time.time(),
+            frame_size=(0, 0),
+            started_s=now_s,
+            evidence=evidence,
+        )
+        return self.publish(notice, camera)
+
     def set_camera_status(self, camera: str, status: Mapping[str, Any]) -> None:
         """Publish a camera's state, retained.
 
@@ -191,6 +217,8 @@ class AlertPublisher:
     def publish_health(self, cameras: Mapping[str, CameraHealth]) -> HealthPayload:
         """Publish the device's health, retained; to be called once a minute.
 
+        Alerts that were dropped since the last time are told of in an alert of kind `gap`.
+
         Args:
             cameras: by name.
 
@@ -207,6 +235,10 @@ class AlertPublisher:
             damaged=stats.damaged,
             error=stats.disk_error,
         )
+        if stats.connected and self._outbox.untold:
+            dropped = self._outbox.untold
+            self.publish_notice("gap", {"dropped": dropped, "dropped_in_all": stats.dropped})
+            self._outbox.drops_told()
         health = health_payload(outbox, stats.connects, cameras, self._path.parent)
         self._delivery.retain(self.topics.health, payload_bytes(health))
         return health

@@ -20,7 +20,7 @@ _WAL_HEADER, _FRAME_HEADER = 32, 24
 _MAX_LOCAL = PAGE_SIZE - 35  # payload that stays on the leaf page
 _MIN_LOCAL = (PAGE_SIZE - 12) * 32 // 255 - 23
 _MAX_RECORD = 16 << 20
-_ALERT_COLUMNS, _COUNTERS_COLUMNS = 9, 5
+_ALERT_COLUMNS, _COUNTERS_COLUMNS = 9, 6
 _INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
@@ -42,11 +42,10 @@ class Remains:
         found = Counters()
         for rowid, values in self._rows():
             if rowid == 1 and len(values) == _COUNTERS_COLUMNS:
-                last, gone, dropped, checksum = values[1:]
-                if isinstance(last, int) and isinstance(gone, int) and isinstance(dropped, int):
-                    counters = Counters(last, gone, dropped)
-                    if counters.checksum == checksum:
-                        found = found.merged(counters)
+                *numbers, checksum = values[1:]
+                counters = Counters(*(number for number in numbers if isinstance(number, int)))
+                if counters.checksum == checksum:
+                    found = found.merged(counters)
         return found
 
     def alerts(self) -> Iterator[StoredAlert]:

@@ -100,9 +100,9 @@ class AlertPayload(Part):
     device: str
     """Name of the device."""
     camera: str
-    """Name of the camera."""
+    """Name of the camera; `agent` for alerts of the device itself."""
     rule: str
-    """Name of the rule."""
+    """Name of the rule; `agent` for what no rule found."""
     kind: str
     """What happened: enter, leave, cross, dwell …"""
     phase: Phase
@@ -117,8 +117,8 @@ class AlertPayload(Part):
     """When the incident began, on the same clock."""
     duration_s: Number
     """From the incident's begin to this alert."""
-    frame: FramePart
-    """Size of the picture."""
+    frame: FramePart | None = None
+    """Size of the picture; left out for alerts of the device itself."""
     track: TrackPart | None = None
     """Left out for incidents of a whole zone or camera."""
     zone: str | None = None
@@ -177,7 +177,7 @@ def build_payload(
         monotonic_s=round(alert.time_s, 3),
         started_s=round(alert.started_s, 3),
         duration_s=round(max(alert.time_s - alert.started_s, 0.0), 3),
-        frame=FramePart(width=width, height=height),
+        frame=FramePart(width=width, height=height) if width and height else None,
         track=_track(alert.track, width, height) if alert.track is not None else None,
         zone=alert.zone,
         tripwire=alert.tripwire,

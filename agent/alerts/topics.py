@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESERVED_CAMERA_NAMES = frozenset({"status", "health", "request", "response"})
+AGENT = "agent"
+"""Stands for the camera in alerts of the device itself."""
+
+RESERVED_CAMERA_NAMES = frozenset({"status", "health", "request", "response", AGENT})
 """Names that a camera cannot have, since the device's own topics stand in that place."""
 
 

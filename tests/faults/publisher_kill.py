@@ -53,7 +53,7 @@ def run(folder: Path, cycles: int, seed: int = 1) -> dict[str, float]:
                 outbox,
                 log,
             ]
-            process = subprocess.Popen(arguments)
+            process = subprocess.Popen(arguments, cwd=Path(__file__).resolve().parents[2])
             deadline = time.monotonic() + 30
             while log_opens(log) <= cycle and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)

@@ -43,7 +43,7 @@ def test_document_is_plain_json_and_every_reference_leads_somewhere() -> None:
 def test_addresses_are_the_topics_that_are_published_to() -> None:
     addresses = {name: channel["address"] for name, channel in DOCUMENT["channels"].items()}
     filled = {
-        name: address.format(device="porch", camera="front", place="gate")
+        name: address.format(device="porch", camera="front", place="gate", rule="r")
         for name, address in addresses.items()
     }
     topics = Topics("edgetrack", "porch")

@@ -350,3 +350,32 @@ def test_close_without_a_broker_returns_in_time_and_keeps_the_alerts(
     again = AlertPublisher(BrokerSettings(), OutboxSettings(path=tmp_path / "porch.sqlite"), "porch")
     assert again.stats.queued == 1
     again.close()
+
+
+def test_dropped_alerts_are_counted_in_health_and_told_of_once(
+    make_broker: Callable[..., Broker], make_receiver: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    broker = make_broker()
+    receiver = make_receiver(broker.url, "edgetrack/porch/agent/alerts", "edgetrack/porch/health")
+    outbox = OutboxSettings(path=tmp_path / "outbox.sqlite", max_size_mb=0.01)
+    first = AlertPublisher(BrokerSettings(url="mqtt://127.0.0.1:1"), outbox, "porch")
+    for _ in range(60):
+        first.publish(make_alert(), "front")
+    dropped = first.stats.dropped
+    assert dropped > 20
+    first.close()
+    with AlertPublisher(BrokerSettings(url=broker.url), outbox, "porch") as second:
+        wait_until(lambda: second.stats.connected)
+        for _ in range(3):
+            health = second.publish_health({})
+        assert health.outbox.dropped == dropped
+        assert second.drain(5)
+    messages = receiver.gather(
+        lambda seen: {message.topic.rsplit("/", 1)[1] for message in seen} == {"alerts", "health"}
+    )
+    (gap,) = [json.loads(message.payload) for message in messages if message.topic.endswith("/alerts")]
+    assert (gap["kind"], gap["camera"], gap["rule"]) == ("gap", "agent", "agent")
+    assert gap["evidence"] == {"dropped": dropped, "dropped_in_all": dropped}
+    third = AlertPublisher(BrokerSettings(url="mqtt://127.0.0.1:1"), outbox, "porch")
+    assert third._outbox.untold == 0
+    third.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,3 +189,15 @@ def test_end_between_setting_aside_and_renaming_is_taken_up(
     Outbox(path, SETTINGS).close()
     path.rename(path.with_name("outbox.sqlite.rebuilt"))
     assert contents(open_copy(path)) == expected(killed.pending)
+
+
+def test_tables_of_another_version_are_set_aside_and_their_alerts_carried_over(
+    killed: Killed, tmp_path: Path, open_copy: Callable[[Path], Outbox]
+) -> None:
+    path = killed.copy(tmp_path / "copy")
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 77")
+    database.execute("DROP TABLE counters")
+    database.close()
+    assert contents(open_copy(path)) == expected(killed.pending)
+    assert list(path.parent.glob("*.damaged-*"))

@@ -64,6 +64,12 @@ def test_payload_without_a_track_leaves_it_out_and_fits() -> None:
     assert "zone" not in payload
 
 
+def test_alert_of_the_device_itself_has_no_frame_and_fits() -> None:
+    payload = payload_of(make_alert(kind="gap", track=None, zone=None, frame_size=(0, 0)))
+    VALIDATOR.validate(payload)
+    assert "frame" not in payload
+
+
 def test_schema_refuses_what_the_contract_forbids() -> None:
     good = payload_of(make_alert())
     for broken in (

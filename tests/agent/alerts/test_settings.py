@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from agent.alerts.credentials import broker_password
 from agent.alerts.publisher import outbox_path
 from agent.alerts.settings import BrokerSettings, OutboxSettings
-from agent.alerts.topics import RESERVED_CAMERA_NAMES, Topics
+from agent.alerts.topics import AGENT, RESERVED_CAMERA_NAMES, Topics
 from agent.errors import ConfigError
 
 
@@ -105,5 +105,11 @@ def test_outbox_lies_in_systemds_state_directory_when_there_is_one(
 
 def test_reserved_camera_names_are_exactly_those_that_would_collide() -> None:
     topics = Topics("edgetrack", "porch")
-    device_topics = [topics.status, topics.health, topics.request("x"), topics.response("x")]
+    device_topics = [
+        topics.status,
+        topics.health,
+        topics.request("x"),
+        topics.response("x"),
+        topics.alerts(AGENT),
+    ]
     assert {topic.split("/")[2] for topic in device_topics} == RESERVED_CAMERA_NAMES
