@@ -63,7 +63,7 @@ def example() -> str:
 
 
 def document(what: str) -> str:
-    """The JSON Schema (2020-12) of the configuration or of an alert, or the AsyncAPI 3 document of all topics.
+    """The JSON Schema (2020-12) of the configuration or of an alert, or the AsyncAPI 3 document of topics.
 
     Raises:
         ConfigError: `what` is none of "config", "alert" and "asyncapi".
