@@ -140,6 +140,48 @@ def tune_tracking(
     print(f"{output}: HOTA {best.hota:.2f}, with the defaults {best.default_hota:.2f}")
 
 
+@train.command("motion")
+def train_motion_model(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .tflite file; its card goes beside it.")
+    ],
+    examples: Annotated[int, typer.Option(min=1000, help="Generated trajectories.")] = 60000,
+    epochs: Annotated[int, typer.Option(min=1)] = 20,
+    units: Annotated[int, typer.Option(min=4, max=64, help="Size of the hidden state.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
+) -> None:
+    """Train the tracker's LSTM motion model on generated trajectories and convert it to int8."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from models.training.motion import train_motion
+
+    with _progress("train", epochs) as progress:
+        trained = train_motion(
+            output, examples=examples, epochs=epochs, units=units, seed=seed, on_epoch=progress
+        )
+    for name, errors in (("kalman", trained.kalman), ("float", trained.floating), ("int8", trained.int8)):
+        print(f"{name:7s}", *(f"{error:.4f}" for error in errors))
+    print(f"{trained.model}: error in box heights after {', '.join(map(str, trained.horizons_s))} s")
+
+
+@evaluate.command("motion")
+def evaluate_motion(
+    gt: GroundTruth,
+    model: Annotated[Path, typer.Option("--model", "-m", help="The motion model, a .tflite file.")],
+    gap: Annotated[int, typer.Option(min=1, help="Frames of occlusion.")] = 30,
+) -> None:
+    """Forecasts over gaps against truth: ADE and FDE in box heights, of the filter and of the model."""
+    from models.evaluate.forecast import evaluate_forecasts
+
+    with _progress("evaluate") as progress:
+        errors = evaluate_forecasts(gt, model, gap_frames=gap, on_progress=progress)
+    _print_table(
+        ("sequence", "gaps", *(f"{what} {name}" for what in ("ADE", "FDE") for name in errors[0].names)),
+        [(e.sequence, str(e.gaps), *(f"{v:.3f}" for v in (*e.ade, *e.fde))) for e in errors],
+    )
+
+
 def _print_scores(scores: dict[str, TrackingScores]) -> None:
     rows = []
     for name, score in scores.items():

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import DataError
-from agent.records import Detections, IntArray, Tracks, TrackState
+from agent.errors import ConfigError, DataError
+from agent.records import Detections, FloatArray, IntArray, Tracks, TrackState
 from agent.track.association import NO_ROWS, Pairs, Rows, assign, gated, side_matrix
 from agent.track.camera_motion import camera_shift
+from agent.track.forecast import LostForecast
 from agent.track.kalman import CY, BatchedKalman, Float64Array, H, P, V, W
 from agent.track.lifecycle import FIRST, HITS, IDS, LABELS, LAST, SCORE, TrackTable
+from agent.track.motion_lstm import TICK_S, MotionModel, ramps
 from agent.track.score_scale import ScoreScale
 from agent.track.settings import TrackerSettings
 
@@ -55,14 +57,27 @@ class Tracker:
     Args:
         settings: section `tracker` of the configuration.
         score_quantiles: of the detector's ModelSpec, so that the score levels fit it from the first frame.
+        motion_model: corrects the forecasts of lost tracks, unless the settings say "kalman".
 
     Ids start at 1 in each tracker and are never given twice, not even after `reset()`.
+
+    Raises:
+        ConfigError: the settings ask for the motion model, and there is none.
     """
 
     def __init__(
-        self, settings: TrackerSettings | None = None, score_quantiles: Sequence[float] = ()
+        self,
+        settings: TrackerSettings | None = None,
+        score_quantiles: Sequence[float] = (),
+        motion_model: MotionModel | None = None,
     ) -> None:
         self._settings = s = settings or TrackerSettings()
+        if s.motion == "lstm" and motion_model is None:
+            raise ConfigError(
+                "tracker.motion", "expected a motion model for lstm, got none", "set it to auto"
+            )
+        use_model = motion_model is not None and s.motion != "kalman"
+        self._forecast = LostForecast(motion_model) if motion_model and use_model else None
         self._kalman = BatchedKalman(
             (s.position_noise, s.size_noise),
             (s.acceleration_noise, s.size_acceleration_noise),
@@ -80,6 +95,37 @@ class Tracker:
         """Forget all tracks and the time, as when a camera was moved or a recording starts again."""
         self._table.clear()
         self._time_s = -math.inf
+        if self._forecast is not None:
+            self._forecast.clear()
+
+    def forecast(self, after_s: Sequence[float], *, corrected: bool = True) -> tuple[IntArray, FloatArray]:
+        """Where the living tracks will be if nobody sees them from now on.
+
+        Args:
+            after_s: (K,) seconds after the last frame.
+            corrected: by the motion model, where there is one.
+
+        Returns:
+            (N,) ids and (N, K, 2) centres in px of the picture, were the camera to stand still from now on.
+        """
+        table, damping_s = self._table, self._settings.lost_damping_s
+        later = np.asarray(after_s, np.float64)
+        travel = damping_s * (1.0 - np.exp(-later / damping_s))
+        centre, velocity = table.motion[P, : CY + 1].T, table.motion[V, : CY + 1].T
+        path = centre[:, None] + travel[:, None] * velocity[:, None]
+        if corrected and self._forecast is not None and len(table):
+            rows = np.arange(len(table))
+            corrections = self._forecast.corrections(rows, table.motion, self._time_s)
+            path += ramps(later) @ np.diff(corrections, axis=1, prepend=0.0)
+        return table.whole[IDS].copy(), path.astype(np.float32)
+
+    @property
+    def camera_px(self) -> tuple[float, float]:
+        """How far the picture has moved since the first frame; (0, 0) without a motion model."""
+        if self._forecast is None:
+            return 0.0, 0.0
+        x, y = self._forecast.history.camera[:, 0].tolist()
+        return x, y
 
     def state_dict(self) -> dict[str, Any]:
         """All that the tracker knows, in JSON types; the settings are not part of it."""
@@ -92,6 +138,7 @@ class Tracker:
             "whole": table.whole.tolist(),
             "real": table.real.tolist(),
             "scores": self._scale.state() if self._scale is not None else None,
+            "forecast": self._forecast.state() if self._forecast is not None else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -105,6 +152,8 @@ class Tracker:
                 raise ValueError(f"expected version {_STATE_VERSION}, got {state['version']}")
             table = TrackTable.restored(state["next_id"], state["motion"], state["whole"], state["real"])
             time_s = -math.inf if state["time_s"] is None else float(state["time_s"])
+            if self._forecast is not None and state["forecast"] is not None:
+                self._forecast.load(state["forecast"], len(table))
             if self._scale is not None and state["scores"] is not None:
                 self._scale.load(state["scores"])
         except KeyError as error:
@@ -158,10 +207,14 @@ class Tracker:
             blended = motion[P] + self._blend * (z - motion[P])
         self._give_birth(found, rows, columns)
         since_seen_s = time_s - table.real[LAST]
+        if self._forecast is not None:
+            self._forecast.observe(rows, found.z[: CY + 1, columns], len(table), time_s)
         removed = self._expired(since_seen_s, frame_size) if since_seen_s.any() else None
         tracks = self._report(rows, blended, since_seen_s, removed)
         if removed is not None and removed.any():
             table.keep(~removed)
+            if self._forecast is not None:
+                self._forecast.keep(~removed)
         return tracks
 
     def _read(self, detections: Detections) -> _Found:
@@ -190,6 +243,10 @@ class Tracker:
         if len(lost):
             before = table.motion[:, :, lost]
             motion[:, :, lost] = self._kalman.predict(before, dt_s, self._settings.lost_damping_s)
+        if self._forecast is not None:
+            waiting = table.real[LAST] <= self._time_s - TICK_S
+            waiting &= table.whole[HITS] >= self._settings.confirm_hits
+            self._forecast.advance(motion, waiting, self._time_s, dt_s)
         size = motion[P, W:]
         np.maximum(size, _MIN_SIDE_PX, out=size)
         table.motion = motion
@@ -252,6 +309,8 @@ class Tracker:
         centre = self._table.motion[P, : CY + 1]
         x, y = camera_shift(found.z[: CY + 1, columns] - centre[:, rows])
         centre += ((x,), (y,))
+        if self._forecast is not None:
+            self._forecast.history.camera += ((x,), (y,))
         return abs(x) + abs(y) > _SLIGHT_SHIFT * float(self._table.motion[P, H, 0])
 
     def _give_birth(self, found: _Found, rows: Rows, columns: Rows) -> None:

@@ -141,7 +141,7 @@ def _sequence_data(name: str, truth: Rows, tracks: Rows, length: int) -> dict[st
         "tracker_ids": ids,
         "gt_dets": gt_boxes,
         "tracker_dets": boxes,
-        "similarity_scores": [_iou_ltwh(a, b) for a, b in zip(gt_boxes, boxes, strict=True)],
+        "similarity_scores": [iou_ltwh(a, b) for a, b in zip(gt_boxes, boxes, strict=True)],
         "num_gt_dets": len(truth),
         "num_tracker_dets": len(tracks),
         "num_gt_ids": gt_count,
@@ -149,7 +149,7 @@ def _sequence_data(name: str, truth: Rows, tracks: Rows, length: int) -> dict[st
     }
 
 
-def _iou_ltwh(a: Rows, b: Rows) -> Rows:
+def iou_ltwh(a: Rows, b: Rows) -> Rows:
     """(N, M) IoU of boxes (left, top, width, height), in float64 as TrackEval has it."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum((a[:, :2] + a[:, 2:])[:, None], (b[:, :2] + b[:, 2:])[None])

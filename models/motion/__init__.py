@@ -1,0 +1,1 @@
+"""The motion model: generated trajectories, training, and forecasts measured against truth."""
