@@ -107,9 +107,12 @@ def layer_errors(
 
 
 def worst_layers(errors: Sequence[LayerError], count: int = 5) -> list[LayerError]:
-    """The layers that lose most by themselves, those with a cause first."""
+    """The layers that lose most by themselves, those with a cause first; of an operator the worst output."""
     losing = [error for error in errors if error.lost_db >= NOTABLE_LOSS_DB]
-    return sorted(losing, key=lambda error: (not error.cause, -error.lost_db))[:count]
+    worst: dict[int, LayerError] = {}
+    for error in sorted(losing, key=lambda error: (not error.cause, -error.lost_db)):
+        worst.setdefault(error.index, error)
+    return list(worst.values())[:count]
 
 
 class _Pair:

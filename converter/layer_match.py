@@ -90,6 +90,8 @@ class _Matcher:
             return self.matched[op.inputs[0]]
         if index not in self._int8_values:
             return None
+        if len(op.outputs) > 1:  # the parts of a SPLIT are told apart by place: they may hold nearly the same
+            return self._same_operator(op, index)
         found, agreement = self._most_alike(index, op.name)
         if found is not None and agreement >= SURE_AGREEMENT:
             return found
@@ -115,7 +117,7 @@ class _Matcher:
         return best, best_agreement
 
     def _same_operator(self, op: Operator, index: int) -> int | None:
-        """The output of the same operator on the matched inputs; of several, the most alike."""
+        """The same output of the same operator on the matched inputs; of several operators the most alike."""
         wanted = {self.matched[i] for i in op.inputs if i in self.matched}
         if not wanted:
             return None
@@ -127,12 +129,12 @@ class _Matcher:
                     fresh = set(later.outputs) - reached
                     reached |= fresh
                     waiting += fresh
+        place = op.outputs.index(index)
         candidates = [
-            output
+            other.outputs[place]
             for other in self._reference.operators
-            if other.name == op.name and reached & set(other.inputs)
-            for output in other.outputs
-            if self.comparable(index, output)
+            if other.name == op.name and len(other.outputs) == len(op.outputs) and reached & set(other.inputs)
+            if self.comparable(index, other.outputs[place])
         ]
         value = self._int8_values[index]
         return max(candidates, key=lambda i: _agreement(value, self._reference_values[i]), default=None)

@@ -13,7 +13,7 @@ import pytest
 
 from agent.errors import DataError, ModelError
 from agent.records import FloatArray
-from converter.layer_error import MAX_DB, layer_errors, worst_layers
+from converter.layer_error import MAX_DB, LayerError, layer_errors, worst_layers
 from converter.preserved_tensors import PreservedTensors, fit_layout, to_codes
 from converter.tflite_model.reader import read_tflite
 
@@ -133,6 +133,16 @@ def test_scale_made_too_large_is_found_as_too_few_codes(tiny_cnn: tuple[Path, Pa
     worst = worst_layers(layer_errors(tiny_cnn[0], faulty, noise(4)))[0]
     assert worst.index == op.index
     assert "of 256 codes are used" in worst.cause
+
+
+def test_operator_with_many_outputs_is_named_once() -> None:
+    def error(index: int, snr_db: float, cause: str) -> LayerError:
+        return LayerError(
+            index, "SPLIT", "t", "t", snr_db, 40.0, 0.0, 1.0, None, None, 0.0, None, cause
+        )  # fmt: skip
+
+    worst = worst_layers([error(2, 20.0, "a"), error(2, 5.0, "b"), error(7, 1.0, ""), error(9, 39.0, "")])
+    assert [(e.index, e.cause) for e in worst] == [(2, "b"), (7, "")]
 
 
 @pytest.fixture(scope="module")
