@@ -6,7 +6,7 @@ import faulthandler
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from rich.console import Console
@@ -14,10 +14,11 @@ from ulid import ULID
 
 from agent.alerts.publisher import AlertPublisher, outbox_path
 from agent.alerts.schema import ModelPart
+from agent.camera_status import CameraStatus
 from agent.capture.reader import FrameReader, SourceStatus
 from agent.capture.source import open_source
 from agent.config import CameraSettings, Config, load_config
-from agent.detect.detector import Detector, Prepared, open_detector
+from agent.detect.detector import Detector, Prepared, open_detector, probe_detector
 from agent.errors import BrokerError, ConfigError, EdgetrackError
 from agent.observers import AnnotatedVideo, ProgressBars, Recorder
 from agent.operations import Operations
@@ -114,9 +115,9 @@ def check_config(path: Path, *, tpu_in_use: bool = False) -> Config:
         where = f"{path} cameras.{name}"
         if camera.detector.device == "cpu" or not tpu_in_use:
             try:
-                detector = open_detector(camera.detector)
-                RuleEngine(camera, labels=detector.labels, new_id=str)
-                DetectionMasks(camera.masks, detector.labels)
+                with closing(probe_detector(camera.detector)) as detector:
+                    RuleEngine(camera, labels=detector.labels, new_id=str)
+                    DetectionMasks(camera.masks, detector.labels)
             except EdgetrackError as error:
                 faults.append(f"{where}.detector: {error}")
         if not camera.live:  # a camera that is away for the moment is no fault of the configuration
@@ -213,6 +214,7 @@ class App:
         self._notifier = notifier or Notifier({})
         self._reload = reload
         self._errors: list[EdgetrackError] = []
+        self._statuses: dict[str, CameraStatus] = {}
         self.started = False
         """Whether every stage could be opened."""
 
@@ -243,7 +245,7 @@ class App:
             operations.prepare()
             publisher.start()
             for name, camera in config.cameras.items():
-                publisher.set_camera_status(name, {"state": "connecting" if camera.live else "online"})
+                self._statuses[name].set_state("connecting" if camera.live else "online")
             threads = [
                 threading.Thread(target=self._run_camera, args=(pipeline, stop), name=pipeline.summary.camera)
                 for pipeline in pipelines
@@ -259,8 +261,8 @@ class App:
             with watch.running(), operations.running():
                 for thread in threads:
                     thread.join()
-            for name in config.cameras:
-                publisher.set_camera_status(name, {"state": "stopped"})
+            for status in self._statuses.values():
+                status.set_state("stopped")
             if not publisher.drain(_STOP_S if stop.is_set() else self._drain_s):
                 undelivered = self._undelivered(publisher)
                 if stop.is_set():  # asked for: that alerts wait for the next start is no failure then
@@ -281,23 +283,14 @@ class App:
     ) -> CameraPipeline:
         model = ModelPart(name=camera.detector.model.stem if camera.detector.model else "motion")
 
-        def on_status(status: SourceStatus) -> None:
-            publisher.set_camera_status(
-                name,
-                {
-                    "state": str(status.state),
-                    "reason": status.reason,
-                    "attempt": status.attempt,
-                    "next_try_s": status.next_try_s,
-                },
-            )
-
-        detector = open_detector(camera.detector)
+        status = self._statuses[name] = CameraStatus(publisher, name)
+        detector = open_detector(camera.detector, status.on_device)
+        stack.callback(detector.close)
         pipeline = build_pipeline(
             name,
             camera,
             publish=lambda alert: publisher.publish(alert, name, model=model),
-            on_status=on_status,
+            on_status=status.on_source,
             detector=detector,
         )
         stack.callback(pipeline.reader.close)

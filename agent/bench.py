@@ -18,7 +18,7 @@ from agent.alerts.publisher import AlertPublisher
 from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.app import build_pipeline
 from agent.config import CameraSettings, make_section
-from agent.detect.interpreter import Interpreter
+from agent.detect.runner import Runner
 from agent.detect.tflite_detector import TfliteDetector
 from agent.errors import DataError
 from agent.offline import detector_settings
@@ -108,7 +108,7 @@ class _Pairing:
     Called with every step. The reader's queue is full while the bare loop runs, so nothing runs beside it.
     """
 
-    def __init__(self, interpreter: Interpreter, max_frames: int, stop: threading.Event) -> None:
+    def __init__(self, interpreter: Runner, max_frames: int, stop: threading.Event) -> None:
         self._interpreter = interpreter
         self._max_frames = max_frames
         self._stop = stop

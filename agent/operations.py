@@ -207,6 +207,7 @@ class Operations:
                 inference_ms=invoke.get("median"),
                 dropped=pipeline.summary.dropped,
                 tracks=pipeline.in_sight,
+                device=pipeline.device_state,
             )
         return health
 

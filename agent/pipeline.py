@@ -136,6 +136,12 @@ class CameraPipeline:
             except Exception as error:  # noqa: BLE001 - raised again where it was asked for
                 future.set_exception(error)
 
+    @property
+    def device_state(self) -> str | None:
+        """State of the device that the model runs on; None where it is this process's CPU."""
+        status = self._detector.device_status
+        return str(status.state) if status else None
+
     def run(self, stop: threading.Event) -> CameraSummary:
         """Work until the source ends or `stop` is set; incidents that are open then are ended.
 

@@ -28,6 +28,7 @@ CORE = (
 JOINERS = (
     "app",
     "bench",
+    "camera_status",
     "cli",
     "client",
     "config",

@@ -70,6 +70,8 @@ class CameraHealth(Part):
     """Frames given up since the start, because newer ones were there."""
     tracks: int | None = None
     """Objects in sight now."""
+    device: str | None = None
+    """`online`, or `fallback` while the CPU stands in for an Edge TPU; left out without one."""
 
 
 class OutboxHealth(Part):

@@ -49,6 +49,11 @@ class Detector(Protocol):
     score_levels: tuple[float, float, float]
     """Scores from which a detection may continue a track, is trusted, and may start one."""
 
+    @property
+    def device_status(self) -> DeviceStatus | None:
+        """The last report of the device; None where the model runs in this process."""
+        ...
+
     def prepare(self, frame: Frame) -> Prepared:
         """Bring a frame into the form that the model takes."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.detect.detector import Detector, Prepared
+from agent.detect.device_status import DeviceStatus
 from agent.detect.motion import MotionFinder
 from agent.detect.settings import GateSettings, MotionSettings
 from agent.records import Detections, Frame
@@ -26,6 +27,11 @@ class GatedDetector:
         self._moved_s: float | None = None
         self._looked_s: float | None = None
         self._last = Detections.empty()
+
+    @property
+    def device_status(self) -> DeviceStatus | None:
+        """That of the model."""
+        return self._detector.device_status
 
     def prepare(self, frame: Frame) -> Prepared:
         """Prepare the frame for the model when something moves, moved lately, or it is time for a look."""

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.detect.device_status import DeviceStatus
 from agent.detect.tflite_file import check_tflite
 from agent.errors import ModelError
 from agent.vision.quantize import TensorInfo
@@ -59,6 +60,8 @@ class Interpreter:
         check_tflite(path)
         self.path = path
         self.device = device
+        self.status: DeviceStatus | None = None
+        """None: a device in this process takes it along when it fails, and can report nothing."""
         self.runtime, module = _load_runtime(runtime, edgetpu=device != "cpu")
         threads = threads or min(os.cpu_count() or 1, _MAX_THREADS)
         with _without_info_lines() if quiet else nullcontext():

@@ -117,6 +117,11 @@ class MotionDetector:
         self._area = AreaFilter(settings.min_area, settings.max_area)
         self._min_score = settings.min_score_by_label.get(LABEL, settings.min_score or 0.0)
 
+    @property
+    def device_status(self) -> None:
+        """None: it needs no device."""
+        return
+
     def prepare(self, frame: Frame) -> Prepared:
         """Reduce a frame; may run beside `invoke` and `decode`."""
         prepared = Prepared(frame.size, frame.time_s)

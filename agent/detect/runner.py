@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from agent.detect.device_status import OnDevice
+from agent.detect.device_status import DeviceStatus, OnDevice
 from agent.detect.settings import FAKE_TPU_VARIABLE, DetectorSettings, cpu_model
 from agent.errors import ConfigError, ModelError
 from agent.vision.quantize import TensorInfo
@@ -32,6 +32,8 @@ class Runner(Protocol):
     """The file's inputs, in its order."""
     outputs: tuple[TensorInfo, ...]
     """The file's outputs, in its order."""
+    status: DeviceStatus | None
+    """The last report of the device; None where there is none to report."""
 
     def input_view(self, index: int) -> NDArray[Any]:
         """The memory of an input, to be written in place; let go of it before `invoke`."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.detect.detector import AreaFilter, Prepared
-from agent.detect.device_status import OnDevice
+from agent.detect.device_status import DeviceStatus, OnDevice
 from agent.detect.runner import Runner, open_runner
 from agent.detect.settings import DetectorSettings
 from agent.errors import ConfigError, EdgetrackError, ModelError
@@ -77,6 +77,11 @@ class TfliteDetector:
         # that is dropped between phases takes its own with it.
         self._free: deque[tuple[NDArray[Any], list[NDArray[Any]]]] = deque()
         self.reset()
+
+    @property
+    def device_status(self) -> DeviceStatus | None:
+        """The last report of the device; None where the model runs in this process."""
+        return self.interpreter.status
 
     def prepare(self, frame: Frame) -> Prepared:
         """Letterbox a frame into a buffer of its own; may run beside `invoke` and `decode`."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.detect.child_process import ChildProcess
+from agent.detect.device_status import DeviceStatus
 from agent.detect.tpu_wire import (
     ANSWER,
     MAGIC,
@@ -68,6 +69,8 @@ class TpuProcess:
         self.path = path
         self.device = device
         self.runtime = runtime
+        self.status: DeviceStatus | None = None
+        """None: `FailoverInterpreter` reports."""
         self.inputs: tuple[TensorInfo, ...] = ()
         """The file's inputs, in its order."""
         self.outputs: tuple[TensorInfo, ...] = ()

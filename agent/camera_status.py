@@ -1,0 +1,67 @@
+"""What a camera's source and its model's device say of themselves, on its way to MQTT."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from agent.alerts.publisher import AlertPublisher
+from agent.capture.status import SourceStatus
+from agent.detect.device_status import DeviceState, DeviceStatus
+
+
+class CameraStatus:
+    """Publishes the state of one camera and, beside it, of the device that its model runs on.
+
+    A device that is lost or back is told of in an alert of the agent too, kind `device`.
+
+    Args:
+        publisher: of the whole agent.
+        camera: its name.
+    """
+
+    def __init__(self, publisher: AlertPublisher, camera: str) -> None:
+        self._publisher = publisher
+        self._camera = camera
+        self._lock = threading.Lock()
+        """Source and device report from threads of their own."""
+        self._source: dict[str, Any] = {"state": "connecting"}
+        self._device: dict[str, Any] | None = None
+
+    def on_source(self, status: SourceStatus) -> None:
+        """Publish a change of the source."""
+        self._publish(
+            source={
+                "state": str(status.state),
+                "reason": status.reason,
+                "attempt": status.attempt,
+                "next_try_s": status.next_try_s,
+            }
+        )
+
+    def on_device(self, status: DeviceStatus) -> None:
+        """Publish a change of the device."""
+        device = {
+            "name": status.device,
+            "state": str(status.state),
+            "model": status.model,
+            "reason": status.reason,
+            "attempt": status.attempt,
+            "next_try_s": round(status.next_try_s, 1),
+            "faults": status.faults,
+        }
+        before = self._device["state"] if self._device else str(DeviceState.ONLINE)
+        self._publish(device=device)
+        if before != device["state"]:
+            self._publisher.publish_notice("device", {"camera": self._camera, **device})
+
+    def set_state(self, state: str) -> None:
+        """Publish a state that the agent itself gives the camera."""
+        self._publish(source={"state": state})
+
+    def _publish(self, *, source: dict[str, Any] | None = None, device: dict[str, Any] | None = None) -> None:
+        with self._lock:
+            self._source = source or self._source
+            self._device = device or self._device
+            whole = {**self._source, "device": self._device} if self._device else self._source
+            self._publisher.set_camera_status(self._camera, whole)
