@@ -225,13 +225,12 @@ class Tracker:
         """
         boxes = detections.boxes.astype(np.float64)
         raw = detections.scores.astype(np.float64)
-        z = _TO_CENTRES @ boxes.T
         if not len(raw):
-            return _Found(z, raw, raw, detections.labels)
-        size = z[W:]
-        # A NaN fails every comparison; a single infinity makes its side infinite, two make it a NaN.
-        fine = _MIN(size, None) > 0 and _MAX(size, None) < math.inf
-        if not (fine and _MIN(raw) >= 0 and _MAX(raw) <= 1):
+            return _Found(boxes.T, raw, raw, detections.labels)
+        # NaN fails every comparison.
+        fine = -math.inf < _MIN(boxes, None) and _MAX(boxes, None) < math.inf
+        z = _TO_CENTRES @ boxes.T if fine else boxes.T
+        if not (fine and _MIN(z[W:], None) > 0 and _MIN(raw) >= 0 and _MAX(raw) <= 1):
             _name_the_first_fault(boxes, raw)
         return _Found(z, raw, raw if self._scale is None else self._scale(raw), detections.labels)
 

@@ -25,7 +25,12 @@ def batched() -> BatchedKalman:
 def boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     """(4, count) centre x, centre y, width, height."""
     return np.stack(
-        [rng.uniform(0, 1920, count), rng.uniform(0, 1080, count), rng.uniform(10, 90, count), rng.uniform(20, 200, count)]
+        [
+            rng.uniform(0, 1920, count),
+            rng.uniform(0, 1080, count),
+            rng.uniform(10, 90, count),
+            rng.uniform(20, 200, count),
+        ]
     )
 
 
