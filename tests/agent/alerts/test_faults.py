@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import broker_kill, publisher_kill
+from tests.faults import broker_kill, network, publisher_kill
 from tests.faults.broker import BINARY
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="needs mosquitto (apt-get install mosquitto)")
@@ -26,3 +26,11 @@ def test_publisher_killed_at_random_moments_delivers_all_that_was_committed(tmp_
     assert figures["drained"]
     assert figures["committed"] > 3
     assert (figures["lost"], figures["out_of_order"], figures["set_aside"]) == (0, 0, 0)
+
+
+def test_link_that_stalls_and_is_cut_loses_none_and_is_noticed_in_time(tmp_path: Path) -> None:
+    figures = network.run(tmp_path, rounds=1, stall_s=4.0, delay_s=0.02, keepalive_s=2, rate=50)
+    assert figures["drained"]
+    assert figures["committed"] > 50
+    assert (figures["lost"], figures["out_of_order"]) == (0, 0)
+    assert figures["noticed_max_s"] < 4.5, "twice the keepalive"
