@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.errors import DataError
 from agent.vision.labels import read_labels
 from agent.vision.model_spec import ModelSpec, load_spec, spec_path
 from converter.calibration.samples import preprocess
@@ -20,9 +21,9 @@ from converter.layer_error import LayerError, layer_errors, worst_layers
 from converter.load.float_model import Loaded, LoadOptions
 from converter.load.source import model_kind
 from converter.observe import run_float
-from converter.parity.datasets import PictureSet, open_dataset
+from converter.parity.datasets import ArraySet, PictureSet, open_dataset
 from converter.parity.measure import Limits, Parity, Progress, Side, measure
-from converter.report.content import Accuracy, FileSize, ReportContent
+from converter.report.content import Accuracy, ExamplePicture, FileSize, ReportContent
 from converter.tflite_model.float_islands import float_islands
 from converter.tflite_model.reader import read_tflite
 from converter.tflite_model.scales import scale_warnings
@@ -42,7 +43,7 @@ class CompareRequest:
     labels: Path | None = None
     spec: Path | None = None
     names: Path | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     every: int = 1
     limit: int | None = None
 
@@ -109,20 +110,23 @@ def compare(request: CompareRequest, progress: Progress | None = None) -> Report
         )
 
 
-def _samples(reference: Path, spec: ModelSpec, dataset: object) -> list[list[NDArray[np.float32]]]:
+def _samples(
+    reference: Path, spec: ModelSpec, dataset: PictureSet | ArraySet
+) -> list[list[NDArray[np.float32]]]:
     """A few inputs of the float file, in its order and shape."""
-    from converter.parity.datasets import ArraySet
-
     interpreter = run_float(reference.read_bytes(), str(reference))
     details = interpreter.get_input_details()
     if isinstance(dataset, ArraySet):
         source = dataset.each()
+    elif spec.input is None:
+        raise DataError(
+            dataset.name, "expected a ModelSpec with `input` for pictures, got none", "give --spec"
+        )
     else:
-        assert isinstance(dataset, PictureSet) and spec.input is not None
         source = preprocess(dataset.each(), spec.input)
     rows = []
     for _, sample in zip(range(_LAYER_SAMPLES), source, strict=False):
-        row = []
+        row: list[NDArray[np.float32]] = []
         for own in details:
             shape = tuple(int(size) for size in own["shape"])
             value = sample.get(own["name"], sample.get("") if len(row) == 0 else None)
@@ -153,7 +157,7 @@ def _summary(failures: Sequence[Accuracy], causes: Sequence[str]) -> str:
     return f"the int8 file lost too much: {lost}" + (f". Worst: {causes[0]}" if causes else "")
 
 
-def _examples(dataset: object, parity: Parity, spec: ModelSpec) -> tuple:  # type: ignore[type-arg]
+def _examples(dataset: PictureSet | ArraySet, parity: Parity, spec: ModelSpec) -> tuple[ExamplePicture, ...]:
     if not isinstance(dataset, PictureSet) or not parity.float_detections:
         return ()
     pairs = zip(dataset.names, dataset.each(), parity.float_detections, parity.int8_detections, strict=True)

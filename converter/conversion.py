@@ -14,14 +14,14 @@ from agent.errors import ModelError
 from agent.records import Detections
 from agent.version import __version__
 from agent.vision.labels import read_labels
-from agent.vision.model_spec import ModelSpec, Provenance, load_spec, save_spec
+from agent.vision.model_spec import ModelSpec, Task, load_spec, save_spec
 from converter.bundle import staged
 from converter.calibration.pictures import FrameChoice
 from converter.calibration.samples import Samples, load_samples
 from converter.conversion_report import Outcome, conversion_report
 from converter.edgetpu.compiler import Compilation, compile_for_edgetpu, find_compiler
 from converter.engine import Engine
-from converter.load.float_model import FloatModel, Loaded, LoadOptions, model_files
+from converter.load.float_model import FloatInputs, FloatModel, Loaded, LoadOptions, model_files
 from converter.load.source import model_kind
 from converter.observe import feed, run_float
 from converter.output_roles import with_roles
@@ -173,7 +173,7 @@ def _read_spec(request: Request) -> ModelSpec | None:
 
 def _guessed_spec(request: Request, model: FloatModel) -> ModelSpec:
     """A spec for models that take ready arrays: named after the file, its task by its inputs and outputs."""
-    task = "sequence" if model.states or len(model.outputs) > 1 else "classification"
+    task: Task = "sequence" if model.states or len(model.outputs) > 1 else "classification"
     return ModelSpec(name=model_files(request.model), task=task)
 
 
@@ -186,7 +186,6 @@ def _with_provenance(spec: ModelSpec, request: Request) -> ModelSpec:
             "converter": f"edgetrack-convert {__version__}",
         }
     )
-    assert isinstance(provenance, Provenance)
     return spec.model_copy(update={"provenance": provenance})
 
 
@@ -202,7 +201,7 @@ def _options(request: Request, spec: ModelSpec | None) -> LoadOptions:
     return LoadOptions(allow_lambda=request.allow_lambda, image_size=size)
 
 
-def _first(samples: Samples) -> list[dict[str, np.ndarray]]:
+def _first(samples: Samples) -> list[FloatInputs]:
     return [dict(sample) for _, sample in zip(range(_CHECKED_SAMPLES), samples.each(), strict=False)]
 
 

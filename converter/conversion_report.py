@@ -7,14 +7,14 @@ from importlib import metadata
 from pathlib import Path
 
 import cv2
-import numpy as np
 
+from agent.errors import DataError
 from agent.records import Detections, ImageArray
 from agent.vision.model_spec import ModelSpec
 from converter.calibration.samples import Samples
 from converter.edgetpu.verdict import judge
 from converter.engine import Engine
-from converter.latency import largest_code_difference, time_model
+from converter.latency import compare_runtimes, time_model
 from converter.layer_error import layer_errors
 from converter.load.float_model import FloatModel
 from converter.parity.datasets import ArraySet, PictureSet
@@ -40,6 +40,7 @@ _EXAMPLES = 6
 _EXAMPLE_SIDE = 640
 _LAYER_SAMPLES = 6
 _REPORTED_BINS = 64
+_RUNTIME_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
     file = read_tflite(best.path)
     samples = engine.samples(_LAYER_SAMPLES)
     named_samples = [dict(zip(outcome.model.inputs, sample, strict=True)) for sample in samples]
-    difference = largest_code_difference(best.path, named_samples)
+    agreement = compare_runtimes(best.path, named_samples[:_RUNTIME_SAMPLES])
     passed = not best.parity.failures
     facts = [
         ("source", f"{outcome.source.name} ({outcome.model.kind})"),
@@ -88,8 +89,11 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
             ),
         ),
     ]
-    if difference is not None:
-        facts.append(("LiteRT against tflite-runtime", f"largest difference {difference} codes"))
+    if agreement is not None:
+        text = (
+            f"{agreement.within_one:.2%} of the output codes within 1, largest difference {agreement.largest}"
+        )
+        facts.append(("LiteRT against tflite-runtime", text))
     if command:
         facts.append(("command", command))
     return ReportContent(
@@ -183,17 +187,17 @@ def example_picture(
     scale = min(_EXAMPLE_SIDE / max(image.shape[:2]), 1.0)
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     good, content = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    assert good
+    if not good:
+        raise DataError(name, "expected a picture that can be written as JPEG, got an encoder's refusal")
 
     def boxes(own: Detections) -> tuple[ExampleBox, ...]:
-        return tuple(
-            ExampleBox(
-                tuple(float(value) for value in box * np.float32(scale)),
-                labels[label] if label < len(labels) else str(label),
-                float(score),
-            )  # type: ignore[arg-type]
-            for box, score, label in zip(own.boxes, own.scores, own.labels, strict=True)
-        )
+        found = []
+        for (x1, y1, x2, y2), score, label in zip(own.boxes * scale, own.scores, own.labels, strict=True):
+            corners = (float(x1), float(y1), float(x2), float(y2))
+            found.append(
+                ExampleBox(corners, labels[label] if label < len(labels) else str(label), float(score))
+            )
+        return tuple(found)
 
     return ExamplePicture(
         name, content.tobytes(), small.shape[1], small.shape[0], boxes(first), boxes(second)

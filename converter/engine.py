@@ -139,10 +139,9 @@ class Engine:
         path.write_bytes(content)
         return path
 
-    def channel_statistics(self, max_samples: int = 64) -> ChannelStatistics:
-        """Of every activation, the smallest, largest and mean value of each channel (last axis)."""
+    def channel_statistics(self, tensors: Sequence[int], max_samples: int = 24) -> ChannelStatistics:
+        """Of some activations, the smallest, largest and mean value of each channel (last axis)."""
         interpreter = run_float(self.content, str(self.source), keep_all=True)
-        tensors = list(self.activations)
         low: dict[int, NDArray[np.float64]] = {}
         high, total = dict(low), dict(low)
         count = 0

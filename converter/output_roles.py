@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agent.errors import ModelError
 from agent.vision.decode.cells import FORMS
-from agent.vision.model_spec import ModelSpec, OutputSpec, StateSpec
+from agent.vision.model_spec import DecoderName, ModelSpec, OutputSpec, StateSpec
 from converter.load.float_model import FloatModel
 from converter.tflite_edit.edit import EditableModel, named
 from converter.tflite_edit.split_outputs import split_output
@@ -25,7 +25,7 @@ def with_roles(model: FloatModel, spec: ModelSpec, split: bool = True) -> tuple[
     """
     states = tuple(StateSpec(output=output, input=name) for output, name in model.states)
     spec = spec.model_copy(update={"outputs": _by_name(model, spec), "states": states or spec.states})
-    if spec.task != "detection" or spec.decoder not in FORMS or not split:
+    if spec.task != "detection" or spec.decoder is None or spec.decoder not in FORMS or not split:
         return model, spec
     joined = [output for output in spec.outputs if output.role == "predictions"]
     if not spec.outputs and len(model.outputs) == 1:
@@ -35,9 +35,8 @@ def with_roles(model: FloatModel, spec: ModelSpec, split: bool = True) -> tuple[
     edited, names = EditableModel(model.content), list(model.outputs)
     kept, notes = [output for output in spec.outputs if output.role != "predictions"], list(model.notes)
     for output in joined:
-        assert output.name is not None
-        position = names.index(output.name)
-        roles = split_output(edited, position, _columns(edited, position, spec))
+        position = names.index(output.name or "")
+        roles = split_output(edited, position, _columns(edited, position, spec.decoder, len(spec.labels)))
         if roles is None:
             kept.append(output)
             continue
@@ -59,35 +58,35 @@ def _by_name(model: FloatModel, spec: ModelSpec) -> tuple[OutputSpec, ...]:
     """The spec's outputs by name, as indices do not survive a split."""
     outputs = []
     for output in spec.outputs:
-        if output.name is None:
-            assert output.index is not None
-            if output.index >= len(model.outputs):
+        name = output.name
+        if name is None:
+            index = output.index or 0
+            if index >= len(model.outputs):
                 raise ModelError(
                     f"output {output.role}",
-                    f"expected one of {len(model.outputs)} outputs, got index {output.index}",
+                    f"expected one of {len(model.outputs)} outputs, got index {index}",
                 )
-            output = output.model_copy(update={"name": model.outputs[output.index], "index": None})
-        if output.name not in model.outputs:
+            name = model.outputs[index]
+        if name not in model.outputs:
             raise ModelError(
                 f"output {output.role}",
-                f"expected one of {', '.join(model.outputs)}, got {output.name}",
+                f"expected one of {', '.join(model.outputs)}, got {name}",
                 "correct --spec",
             )
-        outputs.append(output)
+        outputs.append(output.model_copy(update={"name": name, "index": None}))
     return tuple(outputs)
 
 
-def _columns(model: EditableModel, position: int, spec: ModelSpec) -> list[tuple[str, int]]:
+def _columns(model: EditableModel, position: int, decoder: DecoderName, labels: int) -> list[tuple[str, int]]:
     """Role and width of each part of a joined output."""
-    assert spec.decoder is not None
-    columns = FORMS[spec.decoder].columns
+    columns = FORMS[decoder].columns
     fixed = sum(_WIDTHS.get(column, 0) for column in columns)
     shape = model.shape(model.graph.outputs[position])
     sizes = (shape[-1], shape[1])
-    channels = next((size for size in sizes if spec.labels and size == fixed + len(spec.labels)), sizes[0])
+    channels = next((size for size in sizes if labels and size == fixed + labels), sizes[0])
     if channels <= fixed:
         raise ModelError(
-            f"output {position}", f"expected {fixed} channels and one per class for decoder {spec.decoder}, got shape {shape}",
+            f"output {position}", f"expected {fixed} channels and one per class for decoder {decoder}, got shape {shape}",
             "correct decoder or outputs in --spec",
         )  # fmt: skip
     return [(column, _WIDTHS.get(column, channels - fixed)) for column in columns]

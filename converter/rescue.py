@@ -10,10 +10,10 @@ from converter.engine import Build, Engine, names_of
 from converter.parity.measure import Parity
 from converter.ranges import least_squared_error, min_max, percentile
 from converter.report.content import Remedy
-from converter.tflite_edit.bias import correct_biases
+from converter.tflite_edit.bias import correct_biases, layer_inputs
 from converter.tflite_edit.edit import EditableModel
 from converter.tflite_edit.equalize import equalize
-from converter.tflite_edit.silu import equalize_silus
+from converter.tflite_edit.silu import equalize_silus, find_silus
 
 Measure = Callable[[Path], Parity]
 
@@ -59,7 +59,7 @@ def rescue(
     if best.parity.failures:
         before = engine.state()
         edited = EditableModel(engine.content)
-        statistics = engine.channel_statistics()
+        statistics = engine.channel_statistics([silu.argument for silu in find_silus(edited)])
         limits = equalize_silus(edited, statistics.low, statistics.high)
         if limits:
             engine.change(edited.content(), {**engine.limits, **limits})
@@ -83,7 +83,7 @@ def rescue(
     if best.parity.failures:
         before = engine.state()
         edited = EditableModel(engine.content)
-        count = correct_biases(edited, engine.channel_statistics().mean)
+        count = correct_biases(edited, engine.channel_statistics(layer_inputs(edited)).mean)
         engine.correct(edited.content())
         attempt(
             "bias correction",

@@ -1,5 +1,7 @@
-"""A child process for what may crash: TensorFlow's converter can end in a segmentation fault, and a damaged or
-hostile model file can make any loader do so. The parent reports it in one line and lives on.
+"""A child process for what may crash.
+
+TensorFlow's converter can end in a segmentation fault, and a damaged or hostile model file can make any loader
+do so. The parent reports it in one line and lives on.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Worker:
     def __init__(self, timeout_s: float = 1800.0) -> None:
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
 
     def __enter__(self) -> Self:
         return self
@@ -54,6 +56,7 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        self._log.close()
 
     def call(
         self, function: str, *args: Any, on: Path, progress: Progress | None = None, **kwargs: Any
@@ -70,14 +73,13 @@ class Worker:
             EdgetrackError: what the function raised.
             ModelError: the child crashed, ran out of memory or time, or raised anything else.
         """
-        process = self._started()
-        assert process.stdin is not None and process.stdout is not None
+        process, requests, replies = self._started()
         stopper = threading.Timer(self._timeout_s, process.kill)
         stopper.start()
         try:
-            _send(process.stdin, (function, args, kwargs, progress is not None))
+            _send(requests, (function, args, kwargs, progress is not None))
             while True:
-                kind, value = _receive(process.stdout)
+                kind, value = _receive(replies)
                 if kind == "progress" and progress is not None:
                     progress(value)
                 elif kind == "result":
@@ -89,7 +91,7 @@ class Worker:
                         str(on), f"expected a model that converts, got {value}", "report it with the model"
                     )
         except (EOFError, BrokenPipeError) as error:
-            raise self._crash(on, function, timed_out=not stopper.is_alive()) from error
+            raise self._crash(process, on, function, timed_out=not stopper.is_alive()) from error
         finally:
             stopper.cancel()
 
@@ -101,28 +103,30 @@ class Worker:
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
-        if self._log is not None:
-            self._log.close()
-        self._process = self._log = None
+        self._process = None
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
+        """The child, the pipe to it and the pipe from it."""
         if self._process is None:
-            self._log = tempfile.TemporaryFile()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "converter.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env={**os.environ, **_QUIET},
                 bufsize=0,
             )  # fmt: skip
-        return self._process
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ModelError("worker", "expected pipes to the child process, got none")
+        return self._process, self._process.stdin, self._process.stdout
 
-    def _crash(self, on: Path, function: str, timed_out: bool) -> ModelError:
+    def _crash(
+        self, process: subprocess.Popen[bytes], on: Path, function: str, timed_out: bool
+    ) -> ModelError:
         """What became of a child that went away in the middle of a call."""
-        assert self._process is not None and self._log is not None
-        code = self._process.wait()
+        code = process.wait()
         self._log.seek(0)
         lines = [
             line.strip() for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()
         ]
+        self._log.truncate(0)
         self.close()
         if timed_out:
             what = f"no end within {self._timeout_s:.0f} s"

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from agent.errors import DataError
-from agent.records import ImageArray
+from agent.records import FloatArray, ImageArray
 from converter.calibration.arrays import evenly
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -135,7 +135,7 @@ def decode_video(path: Path) -> Iterator[ImageArray]:
 
 def _frames_with_motion(path: Path) -> Iterator[tuple[int, float]]:
     """Each frame's number and its mean absolute difference from the one before, in grey levels."""
-    before: np.ndarray | None = None
+    before: FloatArray | None = None
     for row, image in enumerate(decode_video(path)):
         small = cv2.cvtColor(
             cv2.resize(image, (64, 48), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY

@@ -53,10 +53,9 @@ def compare_command(
     from converter.parity.measure import Limits
     from converter.report.page import write_report
 
-    if (images is None) == (sequences is None):
+    data = images or sequences
+    if data is None or (images and sequences):
         raise typer.BadParameter("give either --images or --sequences")
-    data = images if images is not None else sequences
-    assert data is not None
     request = CompareRequest(
         reference, int8, data, labels, spec, names, Limits(max_drop, min_agreement, max_error), every, limit
     )

@@ -10,6 +10,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def average_precision(truth: Sequence[Detections], found: Sequence[Detections]) 
     )
 
 
-def _entries(pictures: Sequence[Detections], classes: Sequence[int]) -> list[dict[str, object]]:
+def _entries(pictures: Sequence[Detections], classes: Sequence[int]) -> list[dict[str, Any]]:
     """COCO's form of boxes, those of other classes left out."""
     return [
         {

@@ -6,9 +6,11 @@ import configparser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from agent.errors import DataError
 from agent.records import Detections, ImageArray
@@ -59,7 +61,7 @@ class ArraySet:
     name: str
     count: int
     each: Callable[[], Iterator[FloatInputs]]
-    targets: np.ndarray | None = None
+    targets: NDArray[Any] | None = None
 
 
 def open_dataset(
@@ -249,7 +251,8 @@ def model_labels(dataset: PictureSet, labels: Sequence[str]) -> tuple[Detections
     Raises:
         DataError: the data set and the model have no class in common.
     """
-    assert dataset.boxes is not None
+    if dataset.boxes is None:
+        return ()
     if not labels or not dataset.label_names or tuple(labels) == dataset.label_names:
         return dataset.boxes
     index = {name: i for i, name in enumerate(labels)}

@@ -70,8 +70,7 @@ def detect_all(
         raise ModelError(spec.name, "expected `input` in the ModelSpec of a detector, got none")
     interpreter = Interpreter(path, runtime=runtime, threads=2)
     fitted = fitted_spec(spec, interpreter.inputs, interpreter.outputs)
-    assert fitted.input is not None
-    letterbox = Letterbox(fitted.input, interpreter.inputs[0])
+    letterbox = Letterbox(fitted.input or spec.input, interpreter.inputs[0])
     decoder = Decoder(fitted, interpreter.outputs, min_score=min_score)
     buffer = letterbox.new_buffer()
     found = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.errors import DataError
 from agent.records import Detections, FloatArray
@@ -78,7 +81,9 @@ def failed(row: Accuracy) -> bool:
 
 
 def _margin(row: Accuracy) -> float:
-    assert row.max_drop is not None
+    """Infinite where the row is not judged."""
+    if row.max_drop is None:
+        return math.inf
     if row.drop is not None:
         return row.max_drop - row.drop
     lost = 1.0 - row.int8_value if row.higher_is_better else row.int8_value
@@ -229,7 +234,7 @@ def _measure_classes(
     return tuple(rows)
 
 
-def _true_classes(dataset: PictureSet | ArraySet, labels: Sequence[str]) -> np.ndarray | None:
+def _true_classes(dataset: PictureSet | ArraySet, labels: Sequence[str]) -> NDArray[Any] | None:
     if isinstance(dataset, ArraySet):
         targets = dataset.targets
         if targets is None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from agent.errors import ModelError
 from converter.sequence import recurrent
-from converter.sequence.recurrent import Cell, Step
+from converter.sequence.recurrent import Cell, Step, Weights
 from converter.sequence.temporal import convolve_time
 from converter.sequence.volume_layers import fold_volumes
 
@@ -89,20 +89,23 @@ def flat_layers(model: Any) -> list[Layer]:
     return found
 
 
-def weights_of(layer: Layer, name: str) -> np.ndarray | None:
+def weights_of(layer: Layer, name: str) -> Weights | None:
     """One weight as NumPy, or None."""
     variable = getattr(layer, name, None)
     return None if variable is None else np.asarray(variable.numpy(), np.float32)
 
 
+def _weights(layer: Layer, name: str) -> Weights:
+    return np.asarray(getattr(layer, name).numpy(), np.float32)
+
+
 def _cell(layer: Layer) -> tuple[Cell, Step]:
-    cell = getattr(layer, "cell", layer)
+    cell: Any = getattr(layer, "cell", layer)
     kind = type(layer).__name__
     step = _STEPS[kind]
     if kind == "GRU" and not cell.reset_after:
         step = recurrent.gru_reset_before_step
-    kernel, recurrent_kernel = weights_of(cell, "kernel"), weights_of(cell, "recurrent_kernel")
-    assert kernel is not None and recurrent_kernel is not None
+    kernel, recurrent_kernel = (_weights(cell, name) for name in ("kernel", "recurrent_kernel"))
     gate = getattr(cell, "recurrent_activation", cell.activation)
     return Cell(kernel, recurrent_kernel, weights_of(cell, "bias"), cell.activation, gate), step
 
@@ -159,8 +162,7 @@ def _bidirectional_call(layer: Layer, where: str) -> Callable[..., Any]:
 
 
 def _temporal_call(layer: Layer) -> Callable[..., Any]:
-    kernel, bias = weights_of(layer, "kernel"), weights_of(layer, "bias")
-    assert kernel is not None
+    kernel, bias = _weights(layer, "kernel"), weights_of(layer, "bias")
 
     def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
         stride, dilation = int(layer.strides[0]), int(layer.dilation_rate[0])

@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 
 from converter.tflite_edit.edit import EditableModel
 
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+def layer_inputs(model: EditableModel) -> list[int]:
+    """The activations whose means are needed."""
+    inputs = dict.fromkeys(operator.inputs[0] for operator in model.named(*_LAYERS))
+    return [tensor for tensor in inputs if model.constant(tensor) is None]
+
 
 def correct_biases(model: EditableModel, means: Mapping[int, NDArray[np.float64]]) -> int:
     """Correct all convolutions and dense layers in place.
@@ -24,7 +32,7 @@ def correct_biases(model: EditableModel, means: Mapping[int, NDArray[np.float64]
         How many layers were corrected.
     """
     corrected = 0
-    for operator in model.named("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+    for operator in model.named(*_LAYERS):
         mean, weights = means.get(operator.inputs[0]), model.constant(operator.inputs[1])
         bias = model.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
         if mean is None or weights is None or bias is None:

@@ -88,6 +88,17 @@ class EditableModel:
         flat = np.frombuffer(np.asarray(data, np.uint8).tobytes(), _DTYPES[entry.type])
         return flat.reshape(self.shape(tensor)).copy()
 
+    def weights(self, tensor: int) -> NDArray[Any]:
+        """A constant's values (a copy).
+
+        Raises:
+            ValueError: the tensor is no constant.
+        """
+        values = self.constant(tensor)
+        if values is None:
+            raise ValueError(f"tensor {self.name(tensor)}: expected a constant, got an activation")
+        return values
+
     def set_constant(self, tensor: int, values: NDArray[Any]) -> None:
         """Give a constant other values; in a buffer of its own, in case others share the old one."""
         buffer = schema.BufferT()

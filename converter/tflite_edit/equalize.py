@@ -56,8 +56,7 @@ def _pairs(model: EditableModel) -> list[tuple[Any, Any]]:
 
 
 def _equalize_pair(model: EditableModel, first: Any, second: Any) -> None:
-    weights_1, weights_2 = model.constant(first.inputs[1]), model.constant(second.inputs[1])
-    assert weights_1 is not None and weights_2 is not None
+    weights_1, weights_2 = model.weights(first.inputs[1]), model.weights(second.inputs[1])
     axis_1 = _OUT_AXIS[model.operator_name(first)]
     range_1 = np.abs(weights_1).max(axis=tuple(i for i in range(4) if i != axis_1))
     range_2 = np.abs(weights_2).max(axis=(0, 1, 2))

@@ -56,6 +56,7 @@ def find_silus(model: EditableModel) -> list[Silu]:
             len(readers) == 1 and len(users) == 2 and model.operator_name(readers[0]) == "MUL" and argument in readers[0].inputs
             and convolution is not None and model.operator_name(convolution) in _CONVOLUTIONS
             and convolution.builtinOptions.fusedActivationFunction == schema.ActivationFunctionType.NONE
+            and all(model.constant(own) is not None for own in convolution.inputs[1:]) and len(convolution.inputs) == 3
         ):  # fmt: skip
             found.append(Silu(convolution, gate, readers[0], argument, readers[0].outputs[0]))
     return found
@@ -134,9 +135,8 @@ def _readers(model: EditableModel, tensor: int, offset: int) -> list[tuple[Any, 
 
 
 def _scale_outputs(model: EditableModel, convolution: Any, factor: NDArray[np.float32]) -> None:
-    weights = model.constant(convolution.inputs[1])
-    bias = model.constant(convolution.inputs[2])
-    assert weights is not None and bias is not None
+    weights = model.weights(convolution.inputs[1])
+    bias = model.weights(convolution.inputs[2])
     shape = [1, 1, 1, 1]
     shape[_CONVOLUTIONS[model.operator_name(convolution)]] = -1
     model.set_constant(convolution.inputs[1], weights * factor.reshape(shape))
@@ -144,8 +144,7 @@ def _scale_outputs(model: EditableModel, convolution: Any, factor: NDArray[np.fl
 
 
 def _scale_inputs(model: EditableModel, convolution: Any, offset: int, factor: NDArray[np.float32]) -> None:
-    weights = model.constant(convolution.inputs[1])
-    assert weights is not None
+    weights = model.weights(convolution.inputs[1])
     weights[..., offset : offset + len(factor)] *= factor
     model.set_constant(convolution.inputs[1], weights)
 

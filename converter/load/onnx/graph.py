@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper, shape_inference
 
 from agent.errors import ModelError
@@ -136,11 +136,12 @@ def static_shapes(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
 
 def _array(tensor: onnx.TensorProto, path: Path) -> Constant:
     try:
-        return numpy_helper.to_array(tensor)
+        array: Constant = numpy_helper.to_array(tensor)
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"{path} {tensor.name}", f"expected {list(tensor.dims)} values, got: {error}"
         ) from error
+    return array
 
 
 def _input_shape(value: onnx.ValueInfoProto, path: Path, given: Sequence[int] | None) -> tuple[int, ...]:

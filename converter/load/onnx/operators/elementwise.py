@@ -11,7 +11,6 @@ from converter.load.onnx.arrange import channels_last, constant_channels_last, p
 from converter.load.onnx.node import Node, Operator
 from converter.load.onnx.values import Constant, Moved, Operand, Tensor, Value
 
-
 _MAX_SOFTMAX = 16_000
 """Values that the Edge TPU's SOFTMAX takes (coral.ai/docs/edgetpu/models-intro, supported operations)."""
 

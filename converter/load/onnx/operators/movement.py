@@ -126,7 +126,7 @@ def slice_(node: Node, inputs: list[Operand | None]) -> Operand:
         # indices() clips as ONNX does; -1 for a downward end means "before the first".
         first, last, stride = slice(start, None if step < 0 and end < -size else end, step).indices(size)
         key[axis] = slice(first, None if last < 0 else last, stride)
-    result = _moved(operand).then(lambda index: index[tuple(key)], lambda tensor: tensor[tuple(key)])
+    result = _sliced(_moved(operand), tuple(key))
     if result.index.size == 0:
         node.fail(f"expected a slice of {operand.shape} with elements, got none")
     return result
@@ -145,9 +145,13 @@ def split(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     moved, parts, start = _moved(operand), [], 0
     for length in lengths:
         key = (*[slice(None)] * axis, slice(start, start + length))
-        parts.append(moved.then(lambda index, key=key: index[key], lambda tensor, key=key: tensor[key]))
+        parts.append(_sliced(moved, key))
         start += length
     return list(parts)
+
+
+def _sliced(moved: Moved, key: tuple[slice, ...]) -> Moved:
+    return moved.then(lambda index: index[key], lambda tensor: tensor[key])
 
 
 def space_to_depth(node: Node, inputs: list[Operand | None]) -> Operand:

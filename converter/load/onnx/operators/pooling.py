@@ -8,7 +8,7 @@ import tensorflow as tf
 from converter.load.onnx.arrange import channels_last, value_of
 from converter.load.onnx.node import Node
 from converter.load.onnx.operators.windows import edge_pad, same_pads, window_pads, zero_pad
-from converter.load.onnx.values import Operand, Value
+from converter.load.onnx.values import Constant, Operand, Value
 
 
 def max_pool(node: Node, inputs: list[Operand | None]) -> Operand:
@@ -55,14 +55,15 @@ def _window_sizes(
     kernel: tuple[int, ...],
     strides: tuple[int, ...],
     pads: tuple[tuple[int, int], ...],
-) -> np.ndarray:
+) -> Constant:
     """(1, H, W, 1): size of the window over the number of its elements that are not padding."""
     factors = []
     for size, length, stride, (before, after) in zip(sizes, kernel, strides, pads, strict=True):
         inside = np.pad(np.ones(size), (before, after))
         counts = np.lib.stride_tricks.sliding_window_view(inside, length)[::stride].sum(axis=-1)
         factors.append(length / counts)
-    return np.multiply.outer(*factors).astype(np.float32)[None, :, :, None]
+    table: Constant = np.multiply.outer(*factors).astype(np.float32)[None, :, :, None]
+    return table
 
 
 def global_average_pool(node: Node, inputs: list[Operand | None]) -> Operand:
