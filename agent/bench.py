@@ -126,7 +126,7 @@ class _Pairing:
             self._turn_started = now
         elif (self._frames - 1) % _TURN == 0:
             pipeline_s = now - self._turn_started
-            for _ in range(_TURN):
+            for _turn in range(_TURN):
                 self._interpreter.invoke()
             self._turn_started = time.perf_counter()
             self._turns.append((pipeline_s, self._turn_started - now))
