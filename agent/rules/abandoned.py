@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.geometry.polygons import Float64Array
 from agent.records import BoolArray
 from agent.rules.conditions import check_label
 from agent.rules.incidents import TrackIncidents
@@ -71,26 +72,26 @@ class Abandoned(Rule):
         lost = things & (owner >= 0)
         lost[lost] = ~owners[owner[lost]] | (table.ids[owner[lost]] != self._owner_id.data[lost])
         owner[lost] = -1
+        adoptable = now_s - self._attended_s.data <= _ADOPT_S
+        self._adopt(things & (owner < 0) & adoptable, owners)
+        owned = np.flatnonzero(things & (owner >= 0))
+        gaps = _gaps(table.boxes[:, owned], table.boxes[:, owner[owned]])
+        self._attended_s.data[owned[gaps <= self.settings.owner_distance]] = now_s
+
+    def _adopt(self, things: BoolArray, owners: BoolArray) -> None:
+        """Give each object the nearest owner that is close to it."""
+        table = self.scene.table
         rows, columns = np.flatnonzero(things), np.flatnonzero(owners)
-        if not len(columns):
+        if not (len(rows) and len(columns)):
             return
-        left, top, right, bottom = table.boxes[:, rows][:, :, None]  # (T, 1) each
-        o_left, o_top, o_right, o_bottom = table.boxes[:, columns][:, None, :]  # (1, O) each
-        apart_x = np.maximum(np.maximum(o_left - right, left - o_right), 0.0)
-        apart_y = np.maximum(np.maximum(o_top - bottom, top - o_bottom), 0.0)
-        gaps = np.hypot(apart_x, apart_y) / np.maximum(o_bottom - o_top, 1e-9)  # (T, O)
+        gaps = _gaps(table.boxes[:, rows][:, :, None], table.boxes[:, columns][:, None, :])  # (T, O)
         nearest = gaps.argmin(axis=1)
         close = gaps[np.arange(len(rows)), nearest] <= self.settings.owner_distance
-        adopts = close & (owner[rows] < 0) & (now_s - self._attended_s.data[rows] <= _ADOPT_S)
-        for index in np.flatnonzero(adopts).tolist():
-            thing, new_owner = int(rows[index]), int(columns[nearest[index]])
-            owner[thing] = new_owner
-            self._owner_id.data[thing] = table.ids[new_owner]
-            self.note("owner", thing, {"owner": int(table.ids[new_owner])})
-        owned = np.flatnonzero(owner[rows] >= 0)
-        where = np.searchsorted(columns, owner[rows[owned]])
-        with_owner = gaps[owned, where] <= self.settings.owner_distance
-        self._attended_s.data[rows[owned[with_owner]]] = now_s
+        for index in np.flatnonzero(close).tolist():
+            thing, owner = int(rows[index]), int(columns[nearest[index]])
+            self._owner.data[thing] = owner
+            self._owner_id.data[thing] = table.ids[owner]
+            self.note("owner", thing, {"owner": int(table.ids[owner])})
 
     def _evidence(self, slot: int) -> dict[str, Any]:
         owner = int(self._owner_id.data[slot])
@@ -101,3 +102,17 @@ class Abandoned(Rule):
             "min_s": self.settings.min_s,
             "owner": None if owner < 0 else owner,
         }
+
+
+def _gaps(things: Float64Array, owners: Float64Array) -> Float64Array:
+    """Gap between boxes in heights of the owner's, 0 where they touch.
+
+    Args:
+        things, owners: (4, …) xyxy, broadcast against each other.
+    """
+    left, top, right, bottom = things
+    o_left, o_top, o_right, o_bottom = owners
+    apart_x = np.maximum(np.maximum(o_left - right, left - o_right), 0.0)
+    apart_y = np.maximum(np.maximum(o_top - bottom, top - o_bottom), 0.0)
+    gaps: Float64Array = np.hypot(apart_x, apart_y) / np.maximum(o_bottom - o_top, 1e-9)
+    return gaps

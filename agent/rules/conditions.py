@@ -48,6 +48,9 @@ class Conditions:
         self._min_age_s = np.array([[rule.min_age_s] for rule in self._rules]).reshape(-1, 1)
         self._min_area = np.array([[rule.min_area] for rule in self._rules]).reshape(-1, 1)
         self._max_area = np.array([[rule.max_area] for rule in self._rules]).reshape(-1, 1)
+        self._any_score = bool((self._min_score > 0).any())
+        self._any_age = bool((self._min_age_s > 0).any())
+        self._any_area = bool((self._min_area > 0).any() or (self._max_area < 1).any())
         self.meant: BoolArray = np.zeros((len(self._rules), table.capacity), np.bool_)
         """(R, C) believed, and of the class, score and age that the rule asks for."""
         self.sized: BoolArray = self.meant
@@ -59,15 +62,19 @@ class Conditions:
         """Look at the objects of this frame."""
         table = self._table
         columns = np.where((table.labels >= 0) & (table.labels < len(self._labels)), table.labels, -1)
-        self.meant = (
-            table.believed
-            & self._allowed[:, columns]
-            & (table.best_scores >= self._min_score - 1e-6)  # scores are float32
-            & (table.time_s - table.first_s >= self._min_age_s)
-        )
-        areas = self._areas()
-        self.sized = (areas >= self._min_area) & (areas <= self._max_area)
-        self.counted = self.meant & self.sized & table.present
+        self.meant = self._allowed[:, columns]
+        self.meant &= table.believed
+        if self._any_score:
+            self.meant &= table.best_scores >= self._min_score - 1e-6  # scores are float32
+        if self._any_age:
+            self.meant &= table.time_s - table.first_s >= self._min_age_s
+        if self._any_area:
+            areas = self._areas()
+            self.sized = (areas >= self._min_area) & (areas <= self._max_area)
+            self.counted = self.meant & self.sized & table.present
+        else:
+            self.sized = np.ones_like(self.meant)
+            self.counted = self.meant & table.present
 
     def _areas(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(C,) part of the picture that each box covers."""

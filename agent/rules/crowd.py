@@ -60,8 +60,11 @@ class Crowd(Rule):
         apart_x, apart_y = x[:, None] - x, y[:, None] - y
         reach = self.settings.max_gap**2 * np.square(heights)
         near = apart_x * apart_x + apart_y * apart_y <= np.maximum(reach[:, None], reach)
-        groups = groups_of(near)
-        largest: IntArray = slots[groups == np.bincount(groups).argmax()]
+        together = np.flatnonzero(near.sum(axis=1) > 1)
+        if not len(together):
+            return slots[:1]
+        groups = groups_of(near[np.ix_(together, together)])
+        largest: IntArray = slots[together[groups == np.bincount(groups).argmax()]]
         return largest
 
 

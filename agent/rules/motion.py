@@ -27,7 +27,7 @@ class Motion:
         self._table = table
         self._window_s = window_s
         self._times = table.column(np.float64, np.nan, _SAMPLES)
-        self._places = table.column(np.float64, np.nan, 2, 2, _SAMPLES)
+        self._places = table.column(np.float64, 0, 2, 2, _SAMPLES)
         self._head = table.column(np.int64, 0)
         self._found: tuple[Float64Array, Float64Array, BoolArray] | None = None
 
@@ -69,15 +69,18 @@ class Motion:
             for at least half of the window.
         """
         age_s = self._table.time_s - self._times.data
-        used = (age_s <= self._window_s) & ~np.isnan(x)  # where x is known, so is y
-        count = np.maximum(used.sum(axis=0), 1)
+        used = age_s <= self._window_s
+        unknown = np.isnan(x)  # y is unknown where x is
+        if unknown.any():
+            used &= ~unknown
+            x, y = np.where(used, x, 0.0), np.where(used, y, 0.0)
+        weights = used.astype(np.float64)
         times = np.where(used, -age_s, 0.0)
+        count = np.maximum(weights.sum(axis=0), 1.0)
         mean_t = times.sum(axis=0) / count
-        centred = np.where(used, times - mean_t, 0.0)
-        spread = (centred**2).sum(axis=0)
-        span_s = np.where(used, age_s, 0.0).max(axis=0)
-        known = self._table.observed & (span_s >= self._window_s / 2) & (spread > 0)
+        spread = np.einsum("sc,sc->c", times, times) - count * mean_t**2
+        known = self._table.observed & (-times.min(axis=0) >= self._window_s / 2) & (spread > 0)
         safe = np.where(known, spread, 1.0)
-        vx = (centred * np.where(used, x, 0.0)).sum(axis=0) / safe
-        vy = (centred * np.where(used, y, 0.0)).sum(axis=0) / safe
+        vx = (np.einsum("sc,sc->c", times, x) - mean_t * np.einsum("sc,sc->c", weights, x)) / safe
+        vy = (np.einsum("sc,sc->c", times, y) - mean_t * np.einsum("sc,sc->c", weights, y)) / safe
         return vx * known, vy * known, known

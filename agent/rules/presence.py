@@ -118,12 +118,16 @@ class Presence:
             self._fit_to_picture()
             self._follow(passages)
         inside, raw = self._inside.data, self._raw.data
+        undecided = inside != raw
+        if not (undecided.any() or table.gone.any()):
+            passages.sort(key=lambda passage: passage.time_s)
+            return passages
         waited = table.time_s - self._raw_s.data
         for zone, slot in np.argwhere(
-            raw & ~inside & table.observed & (waited >= self._enter_after_s)
+            undecided & raw & table.observed & (waited >= self._enter_after_s)
         ).tolist():
             self._enter(passages, zone, slot)
-        for zone, slot in np.argwhere(inside & ~raw & (waited >= self._leave_after_s)).tolist():
+        for zone, slot in np.argwhere(undecided & ~raw & (waited >= self._leave_after_s)).tolist():
             self._leave(passages, zone, slot)
         if table.gone.any():
             for zone, slot in np.argwhere(inside & table.gone).tolist():
