@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: demo test setup check bench faults clean
+.PHONY: demo test setup check bench faults install-device uninstall-device clean
 
 ## make demo: install what the agent needs and run the main job on a bundled clip
 demo: $(VENV)/.agent
@@ -22,6 +22,14 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+## sudo make install-device: the agent as a systemd service of this Raspberry Pi (EXTRAS=coral: tflite-runtime)
+install-device:
+	EXTRAS='$(EXTRAS)' sh systemd/install-device.sh
+
+## sudo make uninstall-device: remove it; configuration and alerts stay (PURGE=1 removes these too)
+uninstall-device:
+	PURGE='$(PURGE)' sh systemd/uninstall-device.sh
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

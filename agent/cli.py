@@ -98,6 +98,46 @@ def check(config: ConfigFile) -> None:
 
 
 @app.command()
+def init(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The file to write.")] = Path(
+        "edgetrack.yaml"
+    ),
+    device: Annotated[str | None, typer.Option(help="Name of this device; default: the host's.")] = None,
+    broker: Broker = None,
+    username: Annotated[str | None, typer.Option(help="User at the broker; empty for none.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", "-s", help="Camera: /dev/video0, picamera:0, URL or file.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A .tflite file, or `motion` for none.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing; defaults for what is not given.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Ask five questions, find the cameras, and write a commented configuration that passes `check`."""
+    from agent.first_config import Answers, write_first_config
+
+    given = Answers(device=device, broker=broker, username=username, source=source, model=model)
+    write_first_config(config, given, ask=not yes, force=force)
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG.yaml]", help="The configuration; without it only the machine."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Look at everything that an agent needs, and say what to do next; exit 1 if anything fails."""
+    from agent.doctor.report import show
+
+    raise typer.Exit(show(config, as_json=as_json))
+
+
+@app.command()
 def schema(
     what: Annotated[str, typer.Argument(metavar="[config|alert|asyncapi]", help="Of what.")] = "config",
 ) -> None:

@@ -147,6 +147,15 @@ def _configure(camera: Any, settings: SourceSettings) -> tuple[str, tuple[int, i
     return str(settled["format"]), (int(settled["size"][0]), int(settled["size"][1]))
 
 
+def connected_cameras() -> list[str]:
+    """Sensors of the connected cameras, in their order; none where picamera2 is not installed."""
+    try:
+        camera_class = _import_picamera2("picamera")
+    except SourceSetupError:
+        return []
+    return [str(camera.get("Model", "camera")) for camera in camera_class.global_camera_info()]
+
+
 def _import_picamera2(where: str) -> Any:
     # libcamera reports every start and stop on stderr.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")

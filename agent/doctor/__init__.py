@@ -1,0 +1,1 @@
+"""`edgetrack-agent doctor`: what is wrong on this device, and what to do next."""

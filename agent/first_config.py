@@ -1,0 +1,245 @@
+"""`edgetrack-agent init`: a first configuration out of five answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.prompt import Prompt
+
+from agent.alerts.settings import BrokerSettings
+from agent.app import check_config
+from agent.capture.discover import FoundCamera, v4l2_cameras
+from agent.capture.settings import SourceSettings
+from agent.config import make_section
+from agent.errors import ConfigError, StorageError
+
+MOTION = "motion"
+_TEMPLATE = """\
+# Written by `edgetrack-agent init`. `edgetrack-agent example` shows every setting with its meaning;
+# `edgetrack-agent check {name}` checks this file, and `edgetrack-agent doctor {name}` the device.
+
+# Part of every topic: one name per device and broker.
+device: {device}
+
+broker:
+  url: {url}
+{user}
+cameras:
+  front:
+    # A file, /dev/video0, picamera:0, rtsp://… or http://…
+    source: {source}
+    # Cameras are asked for these; without them they take their own.
+    # width: 640
+    # height: 480
+    # fps: 15
+
+    detector:
+{detector}
+    # Corners in fractions of the picture's width and height, from its top left.
+    zones:
+      view: {{points: [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]}}
+    # A directed line: crossings are reported as left to right or right to left.
+    # tripwires:
+    #   gate: {{points: [[0.2, 0.6], [0.8, 0.6]]}}
+
+    rules:
+      - {{kind: zone, zone: view, when: [enter]}}
+      # Someone stays for half a minute:
+      # - {{kind: dwell, zone: view, min_s: 30}}
+      # - {{kind: tripwire, tripwire: gate}}
+"""
+_USER = """\
+  username: {username}
+  # The password stays out of this file: EDGETRACK_BROKER_PASSWORD in the environment, password_file, or for
+  # the service /etc/credstore/edgetrack-broker-password (root's, mode 0600).
+"""
+_NO_USER = """\
+  # username: agent
+"""
+_MOTION_DETECTOR = """\
+      # Whatever moves. With a model it would know people from cars:
+      kind: motion
+      # kind: tflite
+      # model: person.tflite
+"""
+_MODEL_DETECTOR = """\
+      kind: tflite
+      model: {model}
+      # Classes to keep; all of the model's when left out.
+      # labels: [person]
+      # edgetpu for a Coral, with a model that was compiled for it.
+      device: cpu
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What is known without asking; None is asked for.
+
+    Args:
+        device: name of this device.
+        broker: URL.
+        username: at the broker; empty for none.
+        source: of the camera.
+        model: path of a `.tflite` file, or `motion`.
+    """
+
+    device: str | None = None
+    broker: str | None = None
+    username: str | None = None
+    source: str | None = None
+    model: str | None = None
+
+
+def write_first_config(path: Path, given: Answers, *, ask: bool, force: bool) -> None:
+    """Ask for what is not given, check the configuration and write it.
+
+    Args:
+        path: the file to write.
+        given: answers that are there already.
+        ask: False takes defaults instead of asking.
+        force: whether a file that is there may be replaced.
+
+    Raises:
+        ConfigError: an answer does not pass the check, or the file is there.
+        StorageError: the file cannot be written.
+    """
+    if path.exists() and not force:
+        raise ConfigError(str(path), "expected no such file, got one", "choose another name, or add --force")
+    if ask and not sys.stdin.isatty():
+        raise ConfigError(
+            "init", "expected a terminal to ask at, got none", "add --yes and the answers' flags"
+        )
+    cameras = found_cameras() if given.source is None else []
+    answers = _asked(given, cameras) if ask else given
+    text = first_config(path, answers, cameras)
+    _write_checked(path, text, force=force)
+    print(f"{path}: written; next: edgetrack-agent doctor {path}, then edgetrack-agent run {path}")
+
+
+def found_cameras() -> list[FoundCamera]:
+    """Cameras on the ribbon cable, then those on USB."""
+    from agent.capture.picamera import connected_cameras
+
+    try:
+        ribbon = connected_cameras()
+    except Exception as error:  # noqa: BLE001 - picamera2 documents no exceptions; it is reported
+        print(f"init: picamera2 could not list its cameras: {error}", file=sys.stderr)
+        ribbon = []
+    return [FoundCamera(f"picamera:{n}", name) for n, name in enumerate(ribbon)] + v4l2_cameras()
+
+
+def first_config(path: Path, answers: Answers, cameras: list[FoundCamera]) -> str:
+    """The text of the configuration; defaults stand where there is no answer.
+
+    Args:
+        path: where it will lie: relative paths are meant from there.
+        answers: to the questions.
+        cameras: of this machine; the first one is the default source.
+
+    Raises:
+        ConfigError: an answer is of no use.
+    """
+    source = answers.source or (cameras[0].source if cameras else "/dev/video0")
+    settings = make_section(SourceSettings, {"source": source})
+    if settings.kind == "path":
+        source = _from_folder(path, Path(source))
+    broker = make_section(BrokerSettings, {"url": answers.broker or BrokerSettings().url})
+    model = answers.model or MOTION
+    detector = _MOTION_DETECTOR
+    if model != MOTION:
+        detector = _MODEL_DETECTOR.format(model=json.dumps(_from_folder(path, Path(model))))
+    return _TEMPLATE.format(
+        name=path.name,
+        device=json.dumps(answers.device or default_device(socket.gethostname())),
+        url=json.dumps(broker.url),
+        user=_USER.format(username=json.dumps(answers.username)) if answers.username else _NO_USER,
+        source=json.dumps(source),
+        detector=detector,
+    )
+
+
+def default_device(hostname: str) -> str:
+    """A host name as a device's name.
+
+    >>> default_device("raspberrypi.local"), default_device("_pi 4!"), default_device("…")
+    ('raspberrypi', 'pi-4', 'edgetrack')
+    """
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", hostname.partition(".")[0]).strip("-_")
+    return name[:64] or "edgetrack"
+
+
+def _asked(given: Answers, cameras: list[FoundCamera]) -> Answers:
+    console = Console(stderr=True, highlight=False)
+    ask: Callable[..., str] = Prompt(console=console).ask
+
+    def answer(known: str | None, question: str, default: str) -> str:
+        return known if known is not None else ask(question, console=console, default=default)
+
+    device = answer(given.device, "1/5 Name of this device", default_device(socket.gethostname()))
+    broker = answer(given.broker, "2/5 MQTT broker", BrokerSettings().url)
+    username = answer(given.username, "3/5 User at the broker, empty for none", "")
+    for camera in cameras:
+        console.print(f"    found {camera.source}  {camera.name}", markup=False)
+    first = cameras[0].source if cameras else "/dev/video0"
+    source = answer(given.source, "4/5 Camera (device, picamera:0, URL or file)", first)
+    model = answer(given.model, "5/5 Model (.tflite), or motion for none", MOTION)
+    return Answers(device, broker, username, source, model)
+
+
+def _from_folder(path: Path, named: Path) -> str:
+    """A path that the user gave from the working directory, as it reads in the file's own folder."""
+    target, folder = named.expanduser().resolve(), path.resolve().parent
+    return str(target.relative_to(folder)) if target.is_relative_to(folder) else str(target)
+
+
+def _write_checked(path: Path, text: str, *, force: bool) -> None:
+    """Check the text where it will lie, then give it its name.
+
+    Raises:
+        ConfigError: with all faults; nothing is left behind.
+        StorageError: the folder cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    except OSError as error:
+        raise StorageError(
+            str(path.parent), f"expected a folder that can be written, got: {error.strerror}"
+        ) from error
+    trial = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        try:
+            check_config(trial)
+        except ConfigError as error:
+            faults = tuple(fault.replace(str(trial), f"{path} (not written)") for fault in error.faults)
+            raise ConfigError(str(path), error.problem, faults=faults) from error
+        _keep_mode(trial, path)
+        if force:
+            trial.replace(path)
+        else:
+            os.link(trial, path)  # unlike a rename it replaces nothing that has come meanwhile
+    except FileExistsError as error:
+        raise ConfigError(str(path), "expected no such file, got one", "add --force") from error
+    except OSError as error:
+        raise StorageError(str(path), f"expected to write it, got: {error.strerror}") from error
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def _keep_mode(trial: Path, path: Path) -> None:
+    """Readable by the owner and the group of the folder: in /etc/edgetrack that is the service's."""
+    folder = path.resolve().parent.stat()
+    trial.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(trial, -1, folder.st_gid)
