@@ -14,7 +14,7 @@ from agent.alerts.mqtt import Session
 from agent.alerts.outbox import Outbox
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
-from agent.alerts.window import AlertWindow
+from agent.alerts.window import REFUSED_WAIT_S, UNHEARD_WAIT_S, AlertWindow
 from agent.errors import BrokerError, EdgetrackError
 
 _log = logging.getLogger("edgetrack.broker")
@@ -51,7 +51,7 @@ class Delivery:
         self._drain_wanted = False
         self._window = AlertWindow(outbox)
         self._other: dict[int, str] = {}  # packet identifier: topic, of what is no alert
-        self._cautious = False
+        self._cautious = settings.needs_receiver  # one at a time, so that the order holds when one comes back
         self._reported: str | None = None
         self._complaints: set[str] = set()
         self._subscriptions: list[tuple[str, bool, Callable[[Message], None]]] = []
@@ -168,7 +168,7 @@ class Delivery:
             self.connected = False
             # A broker that ends the connection over one message (mosquitto 2.0.11 does, over one that its
             # access rules refuse) takes its answer with it when others are under way. So: one at a time.
-            self._cautious = bool(self._window.in_flight)
+            self._cautious = self._settings.needs_receiver or bool(self._window.in_flight)
             self._window.start_over()
             self._other.clear()
             session.close()
@@ -188,7 +188,7 @@ class Delivery:
             self._send_alerts(session)
             events = session.step(self._patience_s())
             for mid, refusal in events.published:
-                self._settle(mid, refusal)
+                self._settle(mid, refusal, heard=mid not in events.unheard)
             for topic_filter in events.refused:
                 self._complain(topic_filter, "the broker refuses the subscription; check its access rules")
             for message in events.messages:
@@ -236,16 +236,21 @@ class Delivery:
                 f"expected acknowledgements, got none in {self._settings.acknowledge_timeout_s:g} s",
             )
 
-    def _settle(self, mid: int, refusal: str | None) -> None:
+    def _settle(self, mid: int, refusal: str | None, *, heard: bool = True) -> None:
         """The broker's word on one message."""
         if mid not in self._window.in_flight:
             topic = self._other.pop(mid, None)
             if topic is not None and refusal is not None:
                 self._complain(topic, f"the broker refuses the message: {refusal}; check its access rules")
         elif refusal is not None:
-            topic = self._window.refused(mid).topic
+            self._cautious = True
+            topic = self._window.hold(mid, REFUSED_WAIT_S).topic
             self.refused += 1
             self._complain(topic, f"the broker refuses the alert: {refusal}; check its access rules")
+        elif self._settings.needs_receiver and not heard:
+            self._cautious = True
+            topic = self._window.hold(mid, UNHEARD_WAIT_S, longest_wait_s=30.0).topic
+            self._complain(topic, "nobody subscribes; alerts wait for a receiver")
         else:
             self._window.acknowledged(mid)
             self.acknowledged += 1

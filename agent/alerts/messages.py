@@ -32,12 +32,14 @@ class Events:
 
     Args:
         published: packet identifier and, when the broker refused the message, its reason.
+        unheard: packet identifiers of those that the broker took and that nobody subscribes to.
         messages: received ones.
         subscribed: topic filters that the broker has taken.
         refused: topic filters that it has not.
     """
 
     published: list[tuple[int, str | None]] = field(default_factory=list)
+    unheard: set[int] = field(default_factory=set)
     messages: list[Message] = field(default_factory=list)
     subscribed: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)

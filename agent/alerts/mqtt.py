@@ -26,6 +26,7 @@ from agent.alerts.settings import BrokerSettings
 from agent.errors import BrokerError
 
 _CONNACK_TIMEOUT_S = 10.0
+_NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5.0, 3.4.2.1
 
 
 class _VersionRefusedError(Exception):
@@ -280,6 +281,8 @@ class Session:
         self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: object
     ) -> None:
         self._events.published.append((mid, str(reason) if reason.is_failure else None))
+        if reason.value == _NO_MATCHING_SUBSCRIBERS:
+            self._events.unheard.add(mid)
 
     def _on_subscribe(
         self, _client: Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object

@@ -66,6 +66,9 @@ class BrokerSettings(Section):
     """Longest wait between two attempts to connect; waits grow from a quarter of a second, with jitter."""
     topic_root: TopicName = "edgetrack"
     """First level of every topic."""
+    needs_receiver: bool = False
+    """Keep alerts until somebody subscribes to them: without it the broker takes an alert that nobody hears
+    and drops it. Only MQTT 5 tells; receivers with a kept session count while they are away."""
     commands: bool = False
     """Whether the device takes commands (`edgetrack/<device>/request/…`): arming, test alerts, reload.
     Whoever may publish at the broker may then disarm rules: give it users and access rules first."""

@@ -11,14 +11,15 @@ from agent.alerts.outbox_file import StoredAlert
 _READ_AHEAD = 100
 _FORGET_EVERY_S = 0.5  # acknowledged alerts are deleted together: each transaction is a write to the SD card
 _FORGET_AT = 500
-_REFUSED_WAIT_S, _REFUSED_LONGEST_S = 30.0, 900.0
+REFUSED_WAIT_S, UNHEARD_WAIT_S = 30.0, 2.0
+_LONGEST_WAIT_S = 900.0
 
 
 class AlertWindow:
     """Reads ahead in the outbox, in order, and forgets there what the broker has.
 
-    A topic whose alert was refused is held for a while; other topics pass it. Used by one thread, `stored`
-    apart.
+    A topic whose alert was refused, or that nobody hears, is held for a while; other topics pass it. Used by
+    one thread, `stored` apart.
 
     Args:
         outbox: what waits.
@@ -101,12 +102,14 @@ class AlertWindow:
             self._acknowledged_s = time.monotonic()
         self._acknowledged.append(alert)
 
-    def refused(self, mid: int) -> StoredAlert:
-        """The broker does not take the alert: its topic is held, longer each time."""
+    def hold(self, mid: int, first_wait_s: float, longest_wait_s: float = _LONGEST_WAIT_S) -> StoredAlert:
+        """The alert is to be sent again: its topic is held, longer each time."""
         alert, _ = self.in_flight.pop(mid)
-        wait_s = self._hold_s.get(alert.topic, _REFUSED_WAIT_S)
+        if alert.topic in self._held:
+            return alert
+        wait_s = min(self._hold_s.get(alert.topic, first_wait_s), longest_wait_s)
         self._held[alert.topic] = time.monotonic() + wait_s
-        self._hold_s[alert.topic] = min(2 * wait_s, _REFUSED_LONGEST_S)
+        self._hold_s[alert.topic] = 2 * wait_s
         return alert
 
     def forget_in_s(self) -> float:

@@ -379,3 +379,25 @@ def test_dropped_alerts_are_counted_in_health_and_told_of_once(
     third = AlertPublisher(BrokerSettings(url="mqtt://127.0.0.1:1"), outbox, "porch")
     assert third._outbox.untold == 0
     third.close()
+
+
+def test_alerts_that_nobody_hears_wait_for_a_receiver_where_that_is_asked_for(
+    broker: Broker, make_publisher: MakePublisher, make_receiver: Callable[..., Receiver]
+) -> None:
+    publisher = make_publisher(broker.url, needs_receiver=True)
+    ids = [publisher.publish(make_alert(), "front") for _ in range(30)]
+    wait_until(lambda: publisher.stats.sent > 0)
+    assert not publisher.drain(0.5)
+    receiver = make_receiver(broker.url, "edgetrack/+/+/alerts")
+    messages = receiver.gather(lambda seen: len({message.payload for message in seen}) == 30)
+    received = [json.loads(message.payload)["id"] for message in messages]
+    assert received == ids
+    assert publisher.drain(5)
+
+
+def test_alerts_that_nobody_hears_are_the_brokers_otherwise(
+    broker: Broker, make_publisher: MakePublisher
+) -> None:
+    publisher = make_publisher(broker.url)
+    publisher.publish(make_alert(), "front")
+    assert publisher.drain(5)

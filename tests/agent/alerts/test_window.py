@@ -53,7 +53,7 @@ def test_refused_topic_is_held_while_others_pass_and_tried_again_later(
     first = window.next()
     assert first == refused
     window.sent(1, refused)
-    assert window.refused(1) == refused
+    assert window.hold(1, 30.0) == refused
     assert drawn(window) == [other.sequence]
     window.sent(2, other)
     now[0] = 31.0
