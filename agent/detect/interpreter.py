@@ -71,10 +71,11 @@ class Interpreter:
                     model_path=str(path), experimental_delegates=delegates, num_threads=threads
                 )
                 self._native.allocate_tensors()
-            except (ValueError, RuntimeError) as error:
+                # Names that are no UTF-8 and sizes beyond all memory are damage that only shows here.
+                details_in, details_out = self._native.get_input_details(), self._native.get_output_details()
+                producers = _producers(self._native)
+            except (ValueError, RuntimeError, MemoryError) as error:
                 raise ModelError(str(path), _reason(error), _advice(error, self.runtime, device)) from error
-        details_in, details_out = self._native.get_input_details(), self._native.get_output_details()
-        producers = _producers(self._native)
         self.inputs: tuple[TensorInfo, ...] = tuple(_tensor_info(details, {}) for details in details_in)
         """The file's inputs, in its order."""
         self.outputs: tuple[TensorInfo, ...] = tuple(
@@ -110,7 +111,7 @@ class Interpreter:
         """
         try:
             self._native.invoke()
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, MemoryError) as error:
             raise ModelError(
                 str(self.path), f"expected the model to run, got {_first_line(error)}"
             ) from error
