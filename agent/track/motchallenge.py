@@ -7,6 +7,7 @@ are not used here. A. Milan et al., MOT16: A Benchmark for Multi-Object Tracking
 from __future__ import annotations
 
 import configparser
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,5 +154,6 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise StorageError(str(path), f"expected to write tracks, got {error.strerror or error}") from error

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from agent.track.kalman import BatchedKalman, H, P, PP, PV, V, VV
+from agent.track.kalman import PP, PV, VV, BatchedKalman, H, P, V
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

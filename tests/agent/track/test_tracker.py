@@ -189,7 +189,7 @@ def test_time_that_does_not_advance_is_an_error_and_changes_nothing(time_s: floa
     tracker = Tracker()
     run(tracker, [seen(walker(n * DT)) for n in range(5)])
     before = json.dumps(tracker.state_dict())
-    with pytest.raises(DataError, match="expected a time after 0.4 s"):
+    with pytest.raises(DataError, match=r"expected a time after 0\.4 s"):
         tracker.update(seen(walker(0.5)), time_s)
     assert json.dumps(tracker.state_dict()) == before
 
@@ -211,7 +211,7 @@ def test_a_thousand_detections_a_frame() -> None:
     places = np.column_stack((rng.uniform(0, 4000, (1000, 2)), rng.uniform(20, 60, (1000, 2))))
     tracker = Tracker()
     for n in range(6):
-        tracks = tracker.update(seen(*(places + [3 * n, 0, 0, 0])), n * DT)
+        tracks = tracker.update(seen(*(places + np.array([3 * n, 0, 0, 0]))), n * DT)
     assert len(tracks.visible) > 900
     assert len(set(tracks.ids.tolist())) == len(tracks)
 
