@@ -245,7 +245,8 @@ class FailoverInterpreter:
             if self._online is not None and now_s - self._online_s >= _STEADY_S:
                 self._attempt = 0
             self._online = None
-            self._error = error
+            if not self._decided.is_set():
+                self._error = error
             pause_s = min(self._retry_max_s, self._retry_min_s * 2.0 ** min(self._attempt, 60))
             pause_s *= self._random.uniform(0.5, 1.0)
             self._attempt += 1
