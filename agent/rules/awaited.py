@@ -10,8 +10,14 @@ from agent.rules.rule import Rule
 Event = TypeVar("Event")
 
 
+_PATIENCE_S = 10.0
+
+
 class Awaited(Generic[Event]):
     """What objects did before a rule may tell of it: they are not confirmed, too young or not sure enough.
+
+    An event waits until its object meets the conditions, for ten seconds or the rule's `min_age_s` longer:
+    what is older is no news, and an object of another class that trembles on a line must not fill the memory.
 
     Args:
         rule: whose conditions are waited for.
@@ -19,7 +25,8 @@ class Awaited(Generic[Event]):
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
-        self._events: list[tuple[int, Event]] = []
+        self._patience_s = _PATIENCE_S + rule.base.min_age_s
+        self._events: list[tuple[int, float, Event]] = []  # slot, given up at, event
 
     def __len__(self) -> int:
         return len(self._events)
@@ -35,17 +42,22 @@ class Awaited(Generic[Event]):
         else:
             if unmet:
                 rule.note("waits", slot, {**values, **unmet})
-            self._events.append((slot, event))
+            self._events.append((slot, rule.scene.table.time_s + self._patience_s, event))
 
     def due(self) -> list[tuple[int, Event]]:
-        """Take out the events whose objects now meet the conditions; drop those whose objects are gone."""
+        """Take out the events whose objects now meet the conditions; drop those that waited in vain."""
         if not self._events:
             return []
         rule = self._rule
-        meant, gone = rule.meant, rule.scene.table.gone
-        due = [(slot, event) for slot, event in self._events if meant[slot]]
-        for slot, _ in self._events:
-            if gone[slot] and not meant[slot]:
+        meant, gone, now_s = rule.meant, rule.scene.table.gone, rule.scene.table.time_s
+        due: list[tuple[int, Event]] = []
+        waiting: list[tuple[int, float, Event]] = []
+        for slot, until_s, event in self._events:
+            if meant[slot]:
+                due.append((slot, event))
+            elif gone[slot] or now_s > until_s:
                 rule.note("never told", slot, rule.scene.conditions.unmet(rule.row, slot))
-        self._events = [(slot, event) for slot, event in self._events if not meant[slot] and not gone[slot]]
+            else:
+                waiting.append((slot, until_s, event))
+        self._events = waiting
         return due

@@ -17,7 +17,8 @@ from agent.rules.rule_settings import RuleBase
 class Conditions:
     """Which objects each rule looks at.
 
-    Class, best score and age belong to the object: what it did before they were met is told once they are.
+    Class, best score and age belong to the object: what it did shortly before they were met is told once they
+    are (see `Awaited`).
     Its size belongs to the moment: what it did while too small or too large is not told.
 
     Args:

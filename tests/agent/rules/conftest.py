@@ -86,10 +86,15 @@ Frames: TypeAlias = Iterator[tuple[float, Tracks]]
 def frames_of(walks: Sequence[Walk], fps: float, until_s: float) -> Frames:
     """Tracks of all walks at a frame rate."""
     reported: set[int] = set()
+    waiting = sorted(walks, key=lambda walk: -walk.path[0][0])
+    living: list[Walk] = []
     for number in range(int(until_s * fps + 1e-6) + 1):
         time_s = number / fps
+        while waiting and waiting[-1].path[0][0] <= time_s + 1e-9:
+            living.append(waiting.pop())
+        living = [walk for walk in living if time_s <= walk.path[-1][0] + walk.lost_s + 1.0]
         rows = []
-        for walk in walks:
+        for walk in living:
             state = walk.state(time_s)
             if state is None or (state == TrackState.REMOVED and walk.id in reported):
                 continue

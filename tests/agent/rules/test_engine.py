@@ -61,6 +61,27 @@ def test_an_object_too_young_is_told_once_it_is_old_enough_even_if_it_has_left(p
     assert play(scene(enters(min_age_s=9.0)), [passes]).story == []
 
 
+def test_what_is_older_than_ten_seconds_is_no_news(make_tracks: Any) -> None:
+    settings = RulesSettings.model_validate(
+        scene({"kind": "tripwire", "tripwire": "gate", "labels": ["person"]})
+    )
+    for seconds, told in ((9.0, ["cross"]), (12.0, [])):
+        engine = RuleEngine(settings, labels=("person", "car"), new_id=lambda: "1")
+        rows = [
+            (0.0, 200, 1),
+            (1.0, 300, 1),
+            (1.0 + seconds, 300, 0),
+        ]  # time, y, class: a car that is a person
+        kinds = [
+            alert.kind
+            for time_s, y, label in rows
+            for alert in engine.update(
+                make_tracks([(1, 1, 500, y, 20, 40, label, 0.9, time_s)]), time_s, time_s, (1000, 500)
+            )
+        ]
+        assert kinds == told
+
+
 def test_the_size_counts_at_the_moment(play: Any, walk: Any) -> None:
     # 20 × 40 px of 1000 × 500 px: 0.0016 of the picture.
     passes = walk([(0, 350, 300), (3, 650, 300)])
