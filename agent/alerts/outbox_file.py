@@ -216,7 +216,10 @@ class OutboxFile:
         counters = Counters() if row is None else Counters(*row[:4])
         if row is not None and counters.checksum != row[4]:
             raise DamagedError("counters: a wrong checksum")
-        (highest,) = self._database.execute("SELECT max(sequence) FROM alert").fetchone()
+        # Numbers grow with positions; where they do not, after a rescue, the counters were written with it.
+        (highest,) = self._database.execute(
+            "SELECT max(sequence) FROM (SELECT sequence FROM alert ORDER BY position DESC LIMIT 1000)"
+        ).fetchone()
         return counters.merged(Counters(last_sequence=highest or 0))
 
     def write(

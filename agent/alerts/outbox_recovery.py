@@ -71,13 +71,14 @@ def _carry_over(file: OutboxFile, remains: tuple[Remains, ...]) -> int:
     counters = file.counters
     for source in remains:
         counters = counters.merged(source.counters())
-    known = file.ids()
     found = {
         alert.id: alert.sequence
         for source in remains
         for alert in source.alerts()
-        if alert.sequence > counters.gone_through and alert.id not in known
+        if alert.sequence > counters.gone_through
     }
+    for known in file.ids() if found else ():
+        found.pop(known, None)
     if not found:
         return 0
     in_order = sorted(found, key=lambda id_: (found[id_], id_))

@@ -68,8 +68,8 @@ def run(
                 until(True, 60)
             finished.set()
             thread.join()
-            drained = publisher.drain(60)
-            receiving.wait_for(committed, 5)
+            drained = publisher.drain(300)
+            receiving.wait_for(committed, 10)
             return {
                 "rounds": rounds,
                 "stall_s": stall_s,
