@@ -67,11 +67,8 @@ def test_what_is_older_than_ten_seconds_is_no_news(make_tracks: Any) -> None:
     )
     for seconds, told in ((9.0, ["cross"]), (12.0, [])):
         engine = RuleEngine(settings, labels=("person", "car"), new_id=lambda: "1")
-        rows = [
-            (0.0, 200, 1),
-            (1.0, 300, 1),
-            (1.0 + seconds, 300, 0),
-        ]  # time, y, class: a car that is a person
+        # Time, y, class: a car that turns out to be a person.
+        rows = [(0.0, 200, 1), (1.0, 300, 1), (0.5 + seconds, 300, 1), (1.0 + seconds, 300, 0)]
         kinds = [
             alert.kind
             for time_s, y, label in rows
