@@ -137,17 +137,19 @@ class Mosaic:
         size: (width, height) px.
         draw: gives another example.
         part: 0..1, how often.
-        zoom: (least, most) factor on the scale at which a picture fills its quarter's larger side.
+        zoom: (least, most) factor on the scale at which a picture just fits its quarter.
+        zoom_alone: the same for pictures that become no mosaic.
     """
 
     size: tuple[int, int]
     draw: Callable[[np.random.Generator], Example]
-    part: float = 0.4
-    zoom: tuple[float, float] = (0.7, 1.5)
+    part: float = 0.3
+    zoom: tuple[float, float] = (0.8, 2.0)
+    zoom_alone: tuple[float, float] = (0.7, 1.6)
 
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         if rng.random() >= self.part:
-            return RandomPlace(self.size)(example, rng)
+            return RandomPlace(self.size, self.zoom_alone)(example, rng)
         width, height = self.size
         cross_x, cross_y = (int(side * rng.uniform(0.3, 0.7)) for side in self.size)
         canvas = np.full((height, width, 3), PAD, np.uint8)
@@ -243,11 +245,19 @@ class Noise:
         return replace(example, image=np.asarray(image, np.uint8))
 
 
-def training_steps(size: tuple[int, int], draw: Callable[[np.random.Generator], Example]) -> tuple[Step, ...]:
+def training_steps(
+    size: tuple[int, int],
+    draw: Callable[[np.random.Generator], Example],
+    *,
+    mosaic: float,
+    zoom: tuple[float, float],
+) -> tuple[Step, ...]:
     """The pipeline that detectors are trained with.
 
     Args:
         size: (width, height) px of the model's input.
         draw: gives other examples, for mosaics.
+        mosaic: 0..1, part of the pictures that become mosaics.
+        zoom: (least, most) of a picture that does not.
     """
-    return Mosaic(size, draw), Flip(), Colour(), Blur(), Noise()
+    return Mosaic(size, draw, mosaic, zoom_alone=zoom), Flip(), Colour(), Blur(), Noise()

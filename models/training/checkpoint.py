@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from agent.errors import DataError, StorageError
 
 _META = "meta"
+_ADVICE = "remove it to begin anew"
 
 
 def save_checkpoint(path: Path, groups: Mapping[str, Sequence[Any]], meta: Mapping[str, Any]) -> None:
@@ -51,14 +54,9 @@ def read_meta(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is no checkpoint.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            meta: dict[str, Any] = json.loads(str(stored[_META]))
-            return meta
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            str(path), f"expected a checkpoint, got {error}", "remove it to begin anew"
-        ) from error
+    with _opened(path) as stored:
+        meta: dict[str, Any] = json.loads(str(stored[_META]))
+        return meta
 
 
 def load_checkpoint(path: Path, groups: Mapping[str, Sequence[Any]]) -> None:
@@ -71,27 +69,25 @@ def load_checkpoint(path: Path, groups: Mapping[str, Sequence[Any]]) -> None:
     Raises:
         DataError: the file is no checkpoint, or one of another network.
     """
+    with _opened(path) as stored:
+        for group, variables in groups.items():
+            count = sum(name.startswith(f"{group}/") for name in stored)
+            if count != len(variables):
+                problem = f"expected {len(variables)} variables of the {group}, got {count}"
+                raise DataError(str(path), problem, _ADVICE)
+            for index, variable in enumerate(variables):
+                value = stored[f"{group}/{index}"]
+                if tuple(value.shape) != tuple(variable.shape):
+                    problem = f"expected {group} variable {index} of shape {tuple(variable.shape)}"
+                    raise DataError(str(path), f"{problem}, got {value.shape}", _ADVICE)
+                variable.assign(value)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The arrays of a checkpoint by name; whatever is wrong with the file becomes a DataError."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            for group, variables in groups.items():
-                count = sum(name.startswith(f"{group}/") for name in stored.files)
-                if count != len(variables):
-                    raise DataError(
-                        str(path),
-                        f"expected {len(variables)} variables of the {group}, got {count}",
-                        "remove it to begin anew",
-                    )
-                for index, variable in enumerate(variables):
-                    value = stored[f"{group}/{index}"]
-                    if tuple(value.shape) != tuple(variable.shape):
-                        raise DataError(
-                            str(path),
-                            f"expected {group} variable {index} of shape {tuple(variable.shape)}, "
-                            f"got {value.shape}",
-                            "remove it to begin anew",
-                        )
-                    variable.assign(value)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            str(path), f"expected a checkpoint, got {error}", "remove it to begin anew"
-        ) from error
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            yield stored
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise DataError(str(path), f"expected a checkpoint, got {error}", _ADVICE) from error

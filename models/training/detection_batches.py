@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,41 @@ class Batch:
     kind: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How much pictures are changed.
+
+    Args:
+        mosaic: 0..1, part of the pictures that become mosaics.
+        zoom: (least, most) random factor on a picture's scale.
+    """
+
+    mosaic: float
+    zoom: tuple[float, float]
+
+
+class PictureCache:
+    """Decoded pictures, kept while there is room: decoding costs as much as augmenting.
+
+    Args:
+        limit_bytes: pictures beyond it are decoded each time.
+    """
+
+    def __init__(self, limit_bytes: int = 2 << 30) -> None:
+        self._kept: dict[Path, ImageArray] = {}
+        self._room = limit_bytes
+
+    def __call__(self, path: Path) -> ImageArray:
+        """(H, W, 3) uint8 BGR; not to be written to."""
+        image = self._kept.get(path)
+        if image is None:
+            image = read_picture(path)
+            if image.nbytes <= self._room:
+                self._room -= image.nbytes
+                self._kept[path] = image
+        return image
+
+
 def to_input(image: ImageArray) -> FloatArray:
     """(H, W, 3) uint8 BGR as the model's float32 RGB."""
     scaled: FloatArray = (image[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(
@@ -44,28 +80,39 @@ def to_input(image: ImageArray) -> FloatArray:
 
 
 def epoch_batches(
-    data: DetectionSet, size: tuple[int, int], batch_size: int, *, seed: int, epoch: int, augment: bool,
-    most_objects: int, threads: int = 2,
-) -> Iterator[Batch]:  # fmt: skip
+    data: DetectionSet,
+    size: tuple[int, int],
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    augment: Augmentation | None,
+    most_objects: int,
+    read: Callable[[Path], ImageArray] = read_picture,
+    threads: int = 2,
+) -> Iterator[Batch]:
     """All pictures once, in random order; a last batch that would not be full is left out.
 
     Args:
         size: (width, height) px of the model's input.
         seed, epoch: decide order and augmentation; nothing else does.
-        augment: False only letterboxes.
+        augment: how pictures are changed; None only letterboxes them.
         most_objects: G; objects beyond it are left out, the smallest first.
+        read: gives the picture of a path.
         threads: prepare pictures beside the training.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(data))
 
     def load(index: int) -> Example:
         sample = data.samples[index]
-        return Example(read_picture(sample.path), sample.boxes, sample.labels, sample.ignored)
+        return Example(read(sample.path), sample.boxes, sample.labels, sample.ignored)
 
     def draw(rng: np.random.Generator) -> Example:
         return load(int(rng.integers(len(data))))
 
-    steps: tuple[Step, ...] = training_steps(size, draw) if augment else (Letterbox(size),)
+    steps: tuple[Step, ...] = (Letterbox(size),)
+    if augment is not None:
+        steps = training_steps(size, draw, mosaic=augment.mosaic, zoom=augment.zoom)
 
     def prepare(index: int) -> Example:
         return run(steps, load(index), np.random.default_rng([seed, epoch, index]))

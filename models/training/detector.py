@@ -22,7 +22,7 @@ from models.data.detection_set import DetectionSet, read_picture
 from models.data.formats import load_detection_set
 from models.evaluate.annotations import Annotations
 from models.evaluate.detection import DetectionScores, evaluate_detections
-from models.training.detection_batches import Batch, epoch_batches
+from models.training.detection_batches import Augmentation, Batch, PictureCache, epoch_batches
 from models.training.detector_loss import LossWeights, cell_grid, detector_loss
 from models.training.detector_settings import DetectorTraining
 from models.training.run_folder import RunFolder
@@ -138,6 +138,7 @@ class _Trainer:
         import tensorflow as tf
 
         self._settings = settings
+        self._read = PictureCache()
         keras.utils.set_random_seed(settings.seed)
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -167,9 +168,30 @@ class _Trainer:
         self._step = tf.function(self._one_step, reduce_retracing=True, autograph=False)
 
     def begin(self) -> None:
-        """The averaged weights start as the network's."""
+        """Take the weights to start from, if any; the averaged ones start as the network's.
+
+        Raises:
+            ModelError: the file to start from holds no such network.
+        """
+        if self._settings.start_from is not None:
+            self._load_weights(self._settings.start_from)
         for average, weight in zip(self.averaged.weights, self.model.weights, strict=True):
             average.assign(weight)
+
+    def _load_weights(self, path: Path) -> None:
+        import keras
+
+        try:
+            given = keras.saving.load_model(path, compile=False)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                str(path), f"expected a Keras model, got {str(error).splitlines()[0]}"
+            ) from error
+        wanted, found = ([tuple(weight.shape) for weight in net.weights] for net in (self.model, given))
+        if wanted != found:
+            problem = f"expected {len(wanted)} weights of this detector's shapes, got {len(found)} others"
+            raise ModelError(str(path), problem, "give the same stem, stages, depths, neck and classes")
+        self.model.set_weights(given.get_weights())
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then a cosine down to a hundredth."""
@@ -189,10 +211,11 @@ class _Trainer:
             Mean score loss and box loss.
         """
         settings = self._settings
-        augment = epoch <= settings.epochs - settings.plain_epochs
+        plain = epoch > settings.epochs - settings.plain_epochs
         batches = epoch_batches(
             data, (settings.width, settings.height), settings.batch_size, seed=settings.seed, epoch=epoch,
-            augment=augment, most_objects=settings.most_objects,
+            augment=None if plain else Augmentation(settings.mosaic, settings.zoom), read=self._read,
+            most_objects=settings.most_objects,
         )  # fmt: skip
         sums = np.zeros(2)
         for number, batch in enumerate(batches):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.settings import Section
+from agent.settings import Fraction, Section
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -24,6 +24,8 @@ class DetectorTraining(Section):
     """Folder of the run; a training that was killed goes on from it."""
     labels: tuple[str, ...] = ()
     """Classes to learn, by the names in the data; empty for all."""
+    start_from: Path | None = None
+    """Keras file of a detector of the same size and classes whose weights the training begins with."""
     name: str = "detector"
     """Of the bundle."""
     width: Annotated[int, Field(ge=64, multiple_of=32)] = 320
@@ -38,10 +40,14 @@ class DetectorTraining(Section):
     """Channels of the pyramid and the heads."""
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 16
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 1e-2
     """At the peak, after the warm-up; falls as a cosine to a hundredth."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
     warmup_steps: Annotated[int, Field(ge=0)] = 200
+    mosaic: Fraction = 0.2
+    """Part of the pictures that are put together from four."""
+    zoom: tuple[PositiveFloat, PositiveFloat] = (0.7, 1.6)
+    """Least and largest random factor on the scale at which a picture fits the input."""
     plain_epochs: Annotated[int, Field(ge=0)] = 2
     """Last epochs without augmentation: the network ends on pictures as it will see them."""
     measure_every: PositiveInt = 2
