@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 from agent.alerts.clock import clock_synchronised
 from agent.alerts.commands import Command, CommandHandler
 from agent.alerts.delivery import Delivery
+from agent.alerts.frigate import FrigateEvents
 from agent.alerts.home_assistant import CameraEntities, HomeAssistant, discovery_payload
 from agent.alerts.outbox import Outbox
-from agent.alerts.schema import ModelPart, SnapshotPart, build_payload, new_id
-from agent.alerts.settings import BrokerSettings, HomeAssistantSettings, OutboxSettings
+from agent.alerts.schema import AlertPayload, ModelPart, SnapshotPart, build_payload, new_id
+from agent.alerts.settings import BrokerSettings, FrigateSettings, HomeAssistantSettings, OutboxSettings
 from agent.alerts.states import (
     ArmedPayload,
     CameraHealth,
@@ -84,7 +85,7 @@ class AlertPublisher:
     in order per camera, until the outbox's limits; repeats carry the same id.
 
     Args:
-        broker, outbox, home_assistant: as configured.
+        broker, outbox, home_assistant, frigate: as configured.
         device: its name.
 
     Raises:
@@ -97,6 +98,7 @@ class AlertPublisher:
         outbox: OutboxSettings,
         device: str,
         home_assistant: HomeAssistantSettings | None = None,
+        frigate: FrigateSettings | None = None,
     ) -> None:
         self._device = device
         self._takes_commands = broker.commands
@@ -109,6 +111,7 @@ class AlertPublisher:
         self._home_assistant: HomeAssistant | None = None
         if home_assistant is not None and home_assistant.enabled:
             self._home_assistant = HomeAssistant(home_assistant, self.topics, self._delivery)
+        self._frigate = FrigateEvents(frigate.topic_prefix) if frigate and frigate.enabled else None
 
     def start(self) -> None:
         """Begin to connect and to deliver; returns at once, whatever the broker does."""
@@ -137,9 +140,11 @@ class AlertPublisher:
         """
         id_ = new_id()
         synchronised = clock_synchronised()
+        payload: AlertPayload | None = None
 
-        def payload(sequence: int) -> bytes:
-            return build_payload(
+        def build(sequence: int) -> bytes:
+            nonlocal payload
+            payload = build_payload(
                 alert,
                 id=id_,
                 sequence=sequence,
@@ -148,12 +153,16 @@ class AlertPublisher:
                 clock_synchronised=synchronised,
                 model=model,
                 snapshot=snapshot,
-            ).to_json()
+            )
+            return payload.to_json()
 
         if priority is None:
             priority = 0 if alert.phase is Phase.UPDATE else 1
-        self._outbox.put(self.topics.alerts(camera), id_, payload, priority)
+        self._outbox.put(self.topics.alerts(camera), id_, build, priority)
         self._delivery.alert_stored()
+        if self._frigate is not None and payload is not None:
+            for message in self._frigate.messages(payload):
+                self._delivery.send(message)
         return id_
 
     def publish_notice(self, kind: str, evidence: Mapping[str, Any], *, camera: str = AGENT) -> str:

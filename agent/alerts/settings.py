@@ -134,6 +134,15 @@ class HomeAssistantSettings(Section):
     """As in Home Assistant's MQTT integration."""
 
 
+class FrigateSettings(Section):
+    """Events in the shape of Frigate's, for automations that were written for them."""
+
+    enabled: bool = False
+    """Whether they are published."""
+    topic_prefix: TopicName = "frigate"
+    """First level of their topic."""
+
+
 class SnapshotSettings(Section):
     """Pictures of alerts. There are none unless a rule asks for one."""
 
