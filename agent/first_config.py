@@ -153,7 +153,10 @@ def first_config(path: Path, answers: Answers, cameras: list[FoundCamera]) -> st
     settings = make_section(SourceSettings, {"source": source})
     if settings.kind == "path":
         source = _from_folder(path, Path(source))
-    broker = make_section(BrokerSettings, {"url": answers.broker or BrokerSettings().url})
+    try:
+        broker = make_section(BrokerSettings, {"url": answers.broker or BrokerSettings().url})
+    except ConfigError as error:
+        raise ConfigError("--broker", error.problem) from error
     model = answers.model or MOTION
     detector = _MOTION_DETECTOR
     if model != MOTION:

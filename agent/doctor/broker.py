@@ -14,7 +14,7 @@ from agent.alerts.settings import BrokerSettings
 from agent.doctor.finding import Finding, ok, warn
 
 MOSQUITTO_CONF = Path("/etc/mosquitto/mosquitto.conf")
-_KEEPS = "persistence true\nautosave_interval 1\nautosave_on_changes true"
+_KEEPS = "persistence true, autosave_on_changes true and autosave_interval 1, each on a line of its own"
 _MANUAL = "in the broker's settings switch persistence on (mosquitto: persistence, autosave_on_changes)"
 
 
@@ -67,13 +67,13 @@ def check_persistence(settings: BrokerSettings, conf: Path = MOSQUITTO_CONF) -> 
     if options.get("persistence", "false") != "true":
         yield warn(
             f"{conf}: persistence is off: a restart of the broker loses what receivers have not had",
-            f"write to {where}: {_KEEPS!r}",
+            f"write to {where}: {_KEEPS}",
         )
     elif options.get("autosave_on_changes", "false") != "true":
         seconds = options.get("autosave_interval", "1800")
         yield warn(
             f"{conf}: saved every {seconds} s: a power cut loses what came since",
-            f"write to {where}: {_KEEPS!r}",
+            f"write to {where}: {_KEEPS}",
         )
     else:
         changes = options.get("autosave_interval", "1800")

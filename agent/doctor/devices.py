@@ -135,10 +135,10 @@ def tflite_of(package_version: str) -> str | None:
     >>> tflite_of("16.0TF2.17.1-1"), tflite_of("16.0"), tflite_of("15.1")
     ('2.17.1', '2.5', None)
     """
-    match = re.search(r"TF(\d+(?:\.\d+)+)", package_version)
+    match = re.search(r"TF(\d+(?:\.\d+)+)", package_version, re.IGNORECASE)
     if match:
         return match[1]
-    return _COMPILED_FOR if package_version.startswith("16.0") else None
+    return _COMPILED_FOR if re.fullmatch(r"16\.0(-\w+)?", package_version) else None
 
 
 def _read(path: Path) -> str:

@@ -56,7 +56,7 @@ def check_model(config: Path, camera: str, settings: CameraSettings) -> Iterator
     frame_ms = figures["frame_ms"]
     text = (
         f"{name} on {settings.detector.device}: {frame_ms:.1f} ms a frame (median of {figures['count']}), "
-        f"{figures['labels']} labels"
+        f"labels: {figures['labels']}"
     )
     if frame_ms > _SLOW_MS:
         yield warn(

@@ -1,6 +1,6 @@
 """An IP camera for `on_device.sh`: a moving square as Motion JPEG over HTTP, at 10 pictures a second.
 
-    python mjpeg_server.py PORT
+python mjpeg_server.py PORT
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Camera(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             return
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def log_message(self, *arguments: object) -> None:
+        """Requests are no news."""
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 #!/bin/bash
 # Installs, runs, hangs, kills, reloads, stops and uninstalls the real service, and says what it saw.
 #
-#   on_device.sh CHECKOUT      as root, on a throwaway Debian or Raspberry Pi OS whose PID 1 is systemd, with
-#                              make, mosquitto and python3-venv. It changes /etc, /opt and /var/lib.
+#   on_device.sh CHECKOUT [MODEL.tflite]
+#
+# As root, on a throwaway Debian or Raspberry Pi OS whose PID 1 is systemd, with make, mosquitto,
+# mosquitto-clients and python3-venv. It changes /etc, /opt and /var/lib, and stops Debian's own mosquitto.
+# With a model (its .json beside it where it has one) that one runs within the sandbox too.
 # Exit 0 only if all holds.
 set -u
-source=$1 unit=edgetrack-agent.service bad=0
+source=$1 model=${2:-} unit=edgetrack-agent.service bad=0
 ok() { if [ "$1" = 0 ]; then echo "PASS $2"; else echo "FAIL $2"; bad=1; fi; }
 show() { systemctl show -P "$1" "$unit"; }
 until_true() { local limit=$1 i; shift; for ((i = 0; i < limit * 10; i++)); do "$@" && return 0; sleep 0.1; done; return 1; }
@@ -32,6 +35,7 @@ for u in $unit edgetrack-agent@porch.service; do
 done
 
 # A broker with a password, and an IP camera.
+systemctl -q stop mosquitto 2>/dev/null
 mosquitto_passwd -b -c /tmp/passwords porch 'right one'; chmod 644 /tmp/passwords
 printf 'listener 1883 127.0.0.1\nallow_anonymous false\npassword_file /tmp/passwords\n' >/tmp/mosquitto.conf
 peers() {
@@ -94,8 +98,16 @@ sed -i 's/kind: motion/kind: motoin/' /etc/edgetrack/edgetrack.yaml
 ! systemctl start $unit; until_true 10 failed; ok $? "a bad configuration fails at once"
 n=$(show NRestarts); sleep 8; failed && [ "$(show ExecMainStatus)" = 78 ] && [ "$(show NRestarts)" = "$n" ]; ok $? "exit $(show ExecMainStatus), not started again in 8 s"
 rm /etc/credstore/edgetrack-broker-password; printf 'device: yard\ncameras: {a: {source: "http://127.0.0.1:8090/", detector: {kind: motion}}}\n' >/etc/edgetrack/yard.yaml
+if [ -n "$model" ]; then
+  cp "$model" /etc/edgetrack/model.tflite; [ ! -e "${model%.tflite}.json" ] || cp "${model%.tflite}.json" /etc/edgetrack/model.json; chmod 644 /etc/edgetrack/model.*
+  sed -i 's/{kind: motion}/{kind: tflite, model: model.tflite}/' /etc/edgetrack/yard.yaml
+fi
+sed -i '1a broker: {url: "mqtt://127.0.0.1:1884"}' /etc/edgetrack/yard.yaml
+mosquitto -p 1884 >/dev/null 2>&1 & open_broker=$!
 chgrp edgetrack /etc/edgetrack/yard.yaml; chmod 640 /etc/edgetrack/yard.yaml
-systemctl start edgetrack-agent@yard; ok $? "an instance without a password file: $(systemctl show -P StatusText edgetrack-agent@yard)"
+systemctl start edgetrack-agent@yard; ok $? "an instance without a password file"
+unit=edgetrack-agent@yard.service; until_true 30 status_says "frames/s, broker connected"; ok $? "status: $(show StatusText) ${model:+with a model}"
+pid=$(show MainPID); echo "     resident $(grep VmRSS /proc/$pid/status | tr -s "\t " " ")"; unit=edgetrack-agent.service
 [ -e /var/lib/edgetrack/yard/outbox-yard.sqlite ]; ok $? "with a state directory of its own"
 /usr/local/bin/edgetrack-agent doctor /etc/edgetrack/yard.yaml; echo "doctor: exit $?"
 echo "--- journal"; journalctl -q --no-pager -u "$unit" -o short-monotonic | tail -n "${JOURNAL_LINES:-25}"
@@ -103,5 +115,5 @@ echo "--- journal"; journalctl -q --no-pager -u "$unit" -o short-monotonic | tai
 make -s -C "$source" uninstall-device; r=$?; [ $r = 0 ] && [ ! -e /opt/edgetrack ] && [ -e /etc/edgetrack/yard.yaml ] && ! systemctl cat $unit >/dev/null 2>&1
 ok $? "uninstall-device keeps the configuration"
 make -s -C "$source" uninstall-device PURGE=1; r=$?; [ $r = 0 ] && [ ! -e /etc/edgetrack ] && ! id edgetrack 2>/dev/null; ok $? "PURGE=1 removes everything, also a second time"
-kill $broker $camera
+kill $broker $open_broker $camera
 exit $bad

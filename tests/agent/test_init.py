@@ -1,0 +1,156 @@
+"""`edgetrack-agent init`: what it writes passes `check`, and what is there stays."""
+
+from __future__ import annotations
+
+import os
+import pty
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.app import check_config
+from agent.capture.discover import FoundCamera, camera_name, v4l2_cameras
+from agent.errors import ConfigError, StorageError
+from agent.first_config import Answers, default_device, first_config, write_first_config
+
+STREET = Path(__file__).resolve().parents[2] / "agent" / "demo" / "street.mp4"
+
+
+def test_defaults_pass_the_check(tmp_path: Path) -> None:
+    path = tmp_path / "edgetrack.yaml"
+    write_first_config(path, Answers(), ask=False, force=False)
+    config = check_config(path)
+    assert config.cameras["front"].detector.kind == "motion"
+    assert [rule.kind for rule in config.cameras["front"].rules] == ["zone"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_answers_stand_in_the_file_and_relative_paths_are_meant_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(STREET.parent)
+    path = tmp_path / "edgetrack.yaml"
+    answers = Answers("attic", "mqtts://broker.lan", 'jo"e', STREET.name, "motion")
+    write_first_config(path, answers, ask=False, force=False)
+    config = check_config(path)
+    assert (config.device, config.broker.url, config.broker.username) == (
+        "attic",
+        "mqtts://broker.lan",
+        'jo"e',
+    )
+    assert config.cameras["front"].source == str(STREET)
+
+
+def test_file_that_is_there_stays_without_force(tmp_path: Path) -> None:
+    path = tmp_path / "edgetrack.yaml"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match="--force"):
+        write_first_config(path, Answers(), ask=False, force=False)
+    assert path.read_text() == "mine"
+    write_first_config(path, Answers(device="attic"), ask=False, force=True)
+    assert check_config(path).device == "attic"
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (Answers(model="none.tflite"), "none.tflite"),
+        (Answers(source="none.mp4"), "none.mp4"),
+        (Answers(device="a b"), "letters, digits"),
+        (Answers(broker="http://x"), "--broker: expected mqtt://"),
+        (Answers(source="ftp://x/y"), "rtsp://"),
+    ],
+)
+def test_answer_that_does_not_pass_the_check_writes_nothing(
+    answers: Answers, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        write_first_config(tmp_path / "edgetrack.yaml", answers, ask=False, force=False)
+    assert words in "\n".join(caught.value.faults)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="expected a folder"):
+        write_first_config(tmp_path / "none" / "edgetrack.yaml", Answers(), ask=False, force=False)
+
+
+def test_first_camera_that_is_found_is_the_default(tmp_path: Path) -> None:
+    found = [FoundCamera("picamera:0", "imx708"), FoundCamera("/dev/video0", "C920")]
+    assert 'source: "picamera:0"' in first_config(tmp_path / "e.yaml", Answers(), found)
+
+
+@pytest.mark.parametrize(
+    ("driver", "capabilities", "device_caps", "expected"),
+    [
+        (b"uvcvideo", 0x84A00001, 0x04200001, "HD Pro Webcam C920"),
+        (b"uvcvideo", 0x84A00001, 0x04A00000, None),  # its second node: metadata
+        (b"bcm2835-codec", 0x84204000, 0x04204000, None),  # memory to memory
+        (b"unicam", 0x85A00001, 0x05200001, None),  # through picamera2 only
+        (b"ancient", 0x00000001, 0, "HD Pro Webcam C920"),  # before device_caps
+    ],
+)
+def test_camera_is_told_from_codecs_and_metadata_by_its_capabilities(
+    driver: bytes, capabilities: int, device_caps: int, expected: str | None
+) -> None:
+    layout = struct.Struct("16s32s32sIII12x")
+    answer = layout.pack(driver, b"HD Pro Webcam C920", b"usb-1.2", 0x60000, capabilities, device_caps)
+    assert len(answer) == 104
+    assert camera_name(answer) == expected
+
+
+def test_what_is_no_camera_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "video0").write_bytes(b"")
+    (tmp_path / "video1").symlink_to("/dev/null")
+    assert v4l2_cameras(tmp_path) == []
+
+
+def test_device_name_is_made_of_the_host_name() -> None:
+    assert [default_device(name) for name in ("raspberrypi.local", "_pi 4!", "…")] == [
+        "raspberrypi",
+        "pi-4",
+        "edgetrack",
+    ]
+
+
+def test_five_questions_are_asked_at_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "edgetrack.yaml"
+    terminal, inside = pty.openpty()
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "init", str(path)],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        close_fds=True,
+    )
+    os.close(inside)
+    shown = b""
+    replies = [b"attic\n", b"mqtt://10.0.0.2\n", b"joe\n", str(STREET).encode() + b"\n", b"\n"]
+    try:
+        for number, reply in enumerate(replies, 1):
+            while f"{number}/5".encode() not in shown or not shown.rstrip(b" ").endswith(b":"):
+                shown += os.read(terminal, 4096)
+            os.write(terminal, reply)
+            shown = b""
+        assert asking.wait(timeout=60) == 0
+    finally:
+        asking.kill()
+        os.close(terminal)
+    config = check_config(path)
+    assert (config.device, config.broker.host, config.broker.username) == ("attic", "10.0.0.2", "joe")
+
+
+def test_without_a_terminal_it_asks_for_flags_instead_of_waiting(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.cli", "init", str(tmp_path / "e.yaml")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "add --yes" in done.stderr

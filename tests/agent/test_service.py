@@ -1,0 +1,320 @@
+"""What systemd hears and what signals do: real sockets, real processes, a real run."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent.capture.status import SourceState
+from agent.errors import ConfigError
+from agent.run_control import RunControl
+from agent.service import CameraProgress, Notifier, ServiceWatch, in_journal, journal_lines
+from tests.conftest import free_port, wait_until
+
+CONFIG = """\
+device: porch
+broker: {{url: "mqtt://127.0.0.1:{port}"}}
+outbox: {{path: outbox.sqlite}}
+cameras:
+  front:
+    source: rtsp://127.0.0.1:{port}/none
+    detector: {{kind: motion}}
+    reconnect_max_s: 1.0
+"""
+
+
+class Listener:
+    """Stands where systemd stands: the other end of NOTIFY_SOCKET."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.setblocking(False)
+
+    def poll(self) -> list[str]:
+        while True:
+            try:
+                self.heard += self._socket.recv(4096).decode().split("\n")
+            except BlockingIOError:
+                return self.heard
+
+    def has(self, line: str, count: int = 1) -> bool:
+        return sum(heard.startswith(line) for heard in self.poll()) >= count
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[Listener]:
+    listener = Listener(str(tmp_path / "notify"))
+    yield listener
+    listener.close()
+
+
+def camera(**values: Any) -> CameraProgress:
+    """A camera whose figures a test sets; its thread lives as long as the test."""
+    pipeline = SimpleNamespace(
+        turns=values.get("turns", 1),
+        summary=SimpleNamespace(camera="front", frames=values.get("frames", 0)),
+        reader=SimpleNamespace(state=values.get("state", SourceState.ONLINE)),
+    )
+    settings = SimpleNamespace(stale_after_s=5.0, frozen_after_s=8.0)
+    thread = SimpleNamespace(is_alive=lambda: values.get("alive", True))
+    return CameraProgress(pipeline, thread, settings)  # type: ignore[arg-type]
+
+
+def stats() -> Any:
+    return SimpleNamespace(connected=True, queued=3)
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_notifier_sends_one_datagram_to_a_path_or_an_abstract_name(abstract: bool, tmp_path: Path) -> None:
+    listener = Listener(f"@edgetrack-{os.getpid()}" if abstract else str(tmp_path / "n"))
+    Notifier({"NOTIFY_SOCKET": listener.address}).ready("all well")
+    assert listener.poll() == ["READY=1", "STATUS=all well"]
+    listener.close()
+
+
+def test_notifier_without_a_manager_is_silent_and_one_that_is_gone_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Notifier({}).ready("nobody hears this")
+    assert not caplog.records
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    notifier.send("WATCHDOG=1")
+    notifier.send("WATCHDOG=1")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_watchdog_period_is_taken_only_when_it_is_meant_for_this_process(
+    environment: dict[str, str], expected: float | None
+) -> None:
+    assert Notifier({"NOTIFY_SOCKET": "/run/n", **environment}).watchdog_s == expected
+
+
+def test_reloading_tells_the_monotonic_time_that_notify_reload_asks_for(listener: Listener) -> None:
+    before_us = time.monotonic_ns() // 1000
+    Notifier({"NOTIFY_SOCKET": listener.address}).reloading()
+    reloading, stamp = listener.poll()
+    assert reloading == "RELOADING=1"
+    assert before_us <= int(stamp.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+
+
+def test_watchdog_is_fed_while_frames_advance(listener: Listener) -> None:
+    front = camera()
+    watch = ServiceWatch(Notifier({"NOTIFY_SOCKET": listener.address}), [front], stats)
+    for number in range(5):
+        front.pipeline.turns, front.pipeline.summary.frames = number, number
+        assert watch.feed()
+    assert listener.poll() == ["WATCHDOG=1"] * 5
+
+
+def test_watchdog_starves_when_one_of_two_loops_stands_still(
+    listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    turning, hanging = camera(), camera()
+    hanging.pipeline.summary.camera = "back"
+    watch = ServiceWatch(Notifier({"NOTIFY_SOCKET": listener.address}), [turning, hanging], stats)
+    assert watch.feed()
+    for number in range(2, 5):
+        turning.pipeline.turns = number
+        assert not watch.feed()
+    assert listener.poll() == ["WATCHDOG=1"]
+    assert [record.message for record in caplog.records] == [
+        "camera back: its loop stands still; the watchdog is not fed"
+    ]
+    turning.pipeline.turns = hanging.pipeline.turns = 9
+    assert watch.feed()
+
+
+@pytest.mark.parametrize("state", [SourceState.CONNECTING, SourceState.LOST, SourceState.FROZEN])
+def test_camera_that_is_reported_away_is_no_hang_however_long(state: SourceState) -> None:
+    front = camera(state=state)
+    for number in range(1, 1000):
+        front.pipeline.turns = number
+        assert front.fault(time.monotonic() + 60.0 * number) is None
+
+
+def test_online_camera_without_frames_beyond_its_own_limits_is_a_hang() -> None:
+    front = camera(turns=0)
+    now_s = time.monotonic()
+    front.pipeline.turns = 1
+    assert front.fault(now_s + 12.9) is None  # frozen_after_s and the margin
+    front.pipeline.turns = 2
+    assert "online, yet without a frame for 13" in str(front.fault(now_s + 13.1))
+
+
+def test_ended_camera_neither_starves_the_watchdog_nor_holds_up_ready() -> None:
+    front = camera(alive=False, turns=0)
+    assert front.started
+    assert front.fault(time.monotonic() + 1e6) is None
+    assert str(front) == "front ended"
+
+
+def test_ready_waits_for_every_loop_and_status_names_rates_broker_and_queue(listener: Listener) -> None:
+    front = camera(turns=0)
+    watch = ServiceWatch(Notifier({"NOTIFY_SOCKET": listener.address}), [front], stats)
+    with watch.running():
+        assert not listener.has("READY=1")
+        front.pipeline.summary.frames = 10
+        front.pipeline.turns = 1
+        wait_until(lambda: listener.has("READY=1"))
+    status = next(line for line in listener.heard if line.startswith("STATUS="))
+    assert status.startswith("STATUS=front ")
+    assert status.endswith(" frames/s, broker connected, 3 alerts queued")
+
+
+def test_every_line_of_a_message_gets_its_level_for_the_journal() -> None:
+    assert journal_lines("one\ntwo", logging.ERROR) == "<3>one\n<3>two"
+    levels = (logging.CRITICAL, logging.WARNING, logging.INFO, logging.DEBUG)
+    assert [journal_lines("x", level)[1] for level in levels] == ["2", "4", "6", "7"]
+
+
+def test_journal_is_recognised_by_device_and_inode_only(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        own = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        assert in_journal(stream, own)
+        assert not in_journal(stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + 1}"})
+        assert not in_journal(stream, {})
+    assert not in_journal(io.StringIO(), own)
+    assert not in_journal(stream, own)  # closed
+
+
+@contextmanager
+def control(check: Callable[[], int]) -> Iterator[RunControl[int]]:
+    control = RunControl(check, Notifier({}))
+    with control.on_signals():
+        yield control
+
+
+def test_hangup_stops_the_run_for_the_new_configuration_and_stop_signal_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with control(lambda: 7) as run:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert run.stop.wait(5)
+        assert run.take_new() == 7
+        assert not run.stop.is_set()
+        assert run.take_new() is None
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert run.stop.wait(5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: run.ending)
+        assert run.take_new() is None
+        assert run.stop.is_set()
+
+
+def test_bad_configuration_on_hangup_is_logged_whole_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    checked = threading.Event()
+
+    def check() -> int:
+        checked.set()
+        raise ConfigError("c.yaml:1", "bad", faults=("c.yaml:1 a: bad", "c.yaml:2 b: worse"))
+
+    with control(check) as run:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert checked.wait(5)
+        wait_until(lambda: "refused" in caplog.text)
+        assert not run.stop.is_set()
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors[:2] == ["c.yaml:1 a: bad", "c.yaml:2 b: worse"]
+
+
+def test_real_run_is_ready_fed_reloaded_and_stopped_within_five_seconds(
+    tmp_path: Path, listener: Listener
+) -> None:
+    port = free_port()  # nothing listens: camera and broker are both away
+    config = tmp_path / "edgetrack.yaml"
+    config.write_text(CONFIG.format(port=port))
+    environment = {**os.environ, "NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "800000"}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "run", str(config)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: listener.has("READY=1"), 60, "READY=1")
+        wait_until(lambda: listener.has("STATUS=front lost, broker away, 0 alerts queued"), 30, "status")
+        fed = len([line for line in listener.poll() if line == "WATCHDOG=1"])
+        wait_until(lambda: listener.has("WATCHDOG=1", fed + 5), 30, "the watchdog fed with the camera away")
+        config.write_text(CONFIG.format(port=port).replace("motion", "motoin"))
+        run.send_signal(signal.SIGHUP)
+        wait_until(lambda: listener.has("STATUS=the new configuration is refused"), 30, "refusal")
+        config.write_text(CONFIG.format(port=port).replace("front:", "back:"))
+        run.send_signal(signal.SIGHUP)
+        wait_until(lambda: listener.has("STATUS=back "), 30, "the new configuration")
+        assert listener.has("RELOADING=1", 2)
+        assert listener.has("READY=1", 3)
+        started = time.monotonic()
+        run.send_signal(signal.SIGTERM)
+        _, log = run.communicate(timeout=30)
+        stop_s = time.monotonic() - started
+    finally:
+        run.kill()
+    assert run.returncode == 0, log
+    assert stop_s < 5.0
+    assert listener.has("STOPPING=1")
+    assert "edgetrack.yaml:7 cameras.front.detector.kind: expected 'tflite' or 'motion', got 'motoin'" in log
+    assert "Traceback" not in log
+
+
+def test_run_whose_loop_hangs_is_not_fed(tmp_path: Path, listener: Listener) -> None:
+    config = tmp_path / "edgetrack.yaml"
+    config.write_text(CONFIG.format(port=free_port()))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "run", str(config)],
+        env={**os.environ, "NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "800000"},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_until(lambda: listener.has("WATCHDOG=1", 2), 60, "the watchdog fed")
+        run.send_signal(signal.SIGSTOP)
+        listener.poll()
+        quiet_since = time.monotonic()
+        fed = len(listener.heard)
+        wait_until(lambda: time.monotonic() - quiet_since > 1.6, what="two periods")
+        assert len(listener.poll()) <= fed + 1  # one may have been under way
+        run.send_signal(signal.SIGABRT)
+        run.send_signal(signal.SIGCONT)
+        _, log = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert run.returncode == -signal.SIGABRT
+    assert b"Thread 0x" in log  # where each thread was
