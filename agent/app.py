@@ -230,7 +230,9 @@ class App:
         config = self._config
         with ExitStack() as stack:
             pipelines = []
-            publisher = AlertPublisher(config.broker, config.outbox, config.device, config.home_assistant)
+            publisher = AlertPublisher(
+                config.broker, config.outbox, config.device, config.home_assistant, config.frigate
+            )
             stack.callback(lambda: publisher.close(_STOP_S if stop.is_set() else self._drain_s))
             bars = stack.enter_context(ProgressBars(self._console)) if self._progress else None
             for name, camera in config.cameras.items():

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from agent.alerts.settings import BrokerSettings, HomeAssistantSettings, OutboxSettings
+from agent.alerts.settings import BrokerSettings, FrigateSettings, HomeAssistantSettings, OutboxSettings
 from agent.capture.settings import SourceSettings
 from agent.detect.settings import DetectorSettings
 from agent.errors import ConfigError
@@ -52,6 +52,8 @@ class Config(Section):
     """Where alerts wait until the broker has them."""
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     """Discovery by Home Assistant."""
+    frigate: FrigateSettings = FrigateSettings()
+    """Events in the shape of Frigate's."""
     defaults: DefaultSettings = DefaultSettings()
     """Sections that cameras share."""
     cameras: dict[Name, CameraSettings] = Field(min_length=1)

@@ -2,8 +2,8 @@
 
 `<prefix>/events`: type new, update or end, with the object before and after. They are a live stream beside
 the alerts: what happens while the broker is away is not sent later. Filled: id, camera, label, score,
-top_score, box, area, ratio, start_time, end_time, frame_time, current_zones, entered_zones, stationary, active,
-has_snapshot, false_positive and has_clip (always false). There and empty: sub_label, attributes,
+top_score, box, area, ratio, start_time, end_time, frame_time, current_zones, entered_zones, stationary,
+active, has_snapshot, false_positive and has_clip (always false). There and empty: sub_label, attributes,
 current_attributes. Left out: snapshot_time, region, motionless_count, position_changes, path_data.
 
 Source: https://docs.frigate.video/integrations/mqtt/#frigateevents

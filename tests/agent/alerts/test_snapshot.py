@@ -159,7 +159,7 @@ def test_box_and_zone_are_drawn_where_asked_for() -> None:
     drawn.update(grey, tracks_of(CAR, labels=(1,)))
     clean = SnapshotKeeper(PLAIN, LABELS, zone)
     clean.update(grey, tracks_of(CAR, labels=(1,)))
-    assert int(decoded(drawn.picture_of(1))[24, 100].astype(int).ptp()) > 40  # on the zone's upper edge
+    assert int(np.ptp(decoded(drawn.picture_of(1))[24, 100].astype(int))) > 40  # on the zone's upper edge
     assert int(decoded(clean.picture_of(1)).astype(int).max(axis=2).max()) < 150
 
 
