@@ -2,7 +2,7 @@
 # Install the agent as a systemd service, or bring an installation up to date: run it as often as you like.
 #
 #   sudo make install-device              what `sudo sh systemd/install-device.sh` does
-#   sudo make install-device EXTRAS=coral with tflite-runtime, which Coral's own libedgetpu is built for
+#   sudo make install-device EXTRAS=coral with tflite-runtime 2.14 for an Edge TPU (Python 3.11)
 #
 # On Raspberry Pi OS and Debian 12 or newer:
 #   apt-get install python3-venv          needed

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import grp
+import importlib.metadata
 import os
 import pwd
 import re
@@ -101,7 +101,9 @@ def check_edge_tpu(
 
 
 def check_libedgetpu(*, wanted: bool) -> Iterator[Finding]:
-    """Whether libedgetpu is there, and which TFLite it was built for.
+    """Whether libedgetpu is there, and whether it was built for the TFLite that would load it.
+
+    One that was not ends the process that loads it, or refuses every model.
 
     Args:
         wanted: whether a camera's model asks for an Edge TPU.
@@ -119,14 +121,29 @@ def check_libedgetpu(*, wanted: bool) -> Iterator[Finding]:
             yield ok("libedgetpu is not installed, and nothing asks for it")
         return
     library.edgetpu_version.restype = ctypes.c_char_p
-    label = (library.edgetpu_version() or b"").decode(errors="replace")
+    label = (library.edgetpu_version() or b"").decode(errors="replace")  # its build, not its TFLite
     name = ", ".join(installed) or "not from a Debian package"
     text = f"libedgetpu ({name}), {label}"
     version = tflite_of(installed[0].split()[-1]) if installed else None
     if version is None:
-        yield warn(f"{text}: built for an unknown TFLite", "if models crash on load, see troubleshooting")
+        yield warn(f"{text}: built for an unknown TFLite", "see whether the check `model` passes")
+        return
+    text = f"{text}: built for TFLite {version}"
+    runtime = _installed("tflite-runtime")
+    if runtime is None:
+        yield warn(f"{text}; tflite-runtime is not installed", f"pip install tflite-runtime=={version}")
+    elif runtime.split(".")[:2] != version.split(".")[:2]:
+        advice = f"install a libedgetpu that was built for TFLite {'.'.join(runtime.split('.')[:2])}"
+        yield warn(f"{text}, tflite-runtime is {runtime}", advice)
     else:
-        yield ok(f"{text}: built for TFLite {version}")
+        yield ok(f"{text}, as tflite-runtime {runtime}")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def tflite_of(package_version: str) -> str | None:

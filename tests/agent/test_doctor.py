@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -329,3 +330,40 @@ def test_model_that_kills_its_runtime_kills_only_the_child(
     found = only(check_model(path, "front", settings))
     assert found.level is Level.FAIL
     assert "SIGSEGV" in found.found
+
+
+@pytest.mark.parametrize(
+    ("package", "level", "words"),
+    [
+        ("ii libedgetpu1-std 16.0TF2.14.1-1", Level.OK, "built for TFLite 2.14.1, as tflite-runtime 2.14.0"),
+        ("ii libedgetpu1-max 16.0", Level.WARN, "built for TFLite 2.5, tflite-runtime is 2.14.0"),
+        ("rc libedgetpu1-std 16.0", Level.WARN, "not from a Debian package"),
+    ],
+)
+def test_libedgetpu_is_loaded_and_held_against_the_runtime(
+    package: str, level: Level, words: str, tmp_path: Path
+) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler, for a library that stands in for libedgetpu")
+    source = tmp_path / "edgetpu.c"
+    source.write_text('const char *edgetpu_version(void) { return "RuntimeVersion(14)"; }\n')
+    subprocess.run([compiler, "-shared", "-o", str(tmp_path / "libedgetpu.so.1"), str(source)], check=True)
+    query = tmp_path / "dpkg-query"
+    query.write_text(f"#!/bin/sh\necho '{package}'\n")
+    query.chmod(0o755)
+    code = (
+        "import agent.doctor.devices as d; d._installed = lambda name: '2.14.0'\n"
+        "(f,) = d.check_libedgetpu(wanted=True); print(f.level, f.found)"
+    )
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(tmp_path),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"{level} libedgetpu (")
+    assert "RuntimeVersion(14)" in done.stdout
+    assert words in done.stdout

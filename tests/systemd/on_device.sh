@@ -34,6 +34,9 @@ for u in $unit edgetrack-agent@porch.service; do
   systemd-analyze security --no-pager "$u" | tail -n 1
 done
 
+edgetrack-agent init /etc/edgetrack/first.yaml --yes >/dev/null && edgetrack-agent check /etc/edgetrack/first.yaml >/dev/null
+[ "$(stat -c '%U:%G %a' /etc/edgetrack/first.yaml)" = 'root:edgetrack 640' ]; ok $? "init writes what passes check and the service may read"
+
 # A broker with a password, and an IP camera.
 systemctl -q stop mosquitto 2>/dev/null
 mosquitto_passwd -b -c /tmp/passwords porch 'right one'; chmod 644 /tmp/passwords
