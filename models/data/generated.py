@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +46,10 @@ class GeneratedSet:
 def write_generated_set(
     folder: Path, wanted: GeneratedSet, *, on_scene: Callable[[int], None] | None = None
 ) -> int:
-    """Write `images/*.jpg` and `annotations.json` (COCO; also track ids, actions and visibility).
+    """Write `images/*.jpg`, COCO labels and YOLO labels.
+
+    `annotations.json` also tells track ids, actions, visibility, and which objects are too small or too
+    hidden to be judged; `labels/*.txt` leave those out.
 
     Args:
         folder: is made; must not hold a set yet.
@@ -66,9 +70,10 @@ def write_generated_set(
         )
     if (folder / "annotations.json").exists():
         raise DataError(str(folder), "expected an empty folder, got a data set", "name another folder")
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number in range(wanted.scenes):
         seed = wanted.seed + number
         rng = np.random.default_rng([seed, 7])
@@ -86,7 +91,9 @@ def write_generated_set(
             images.append(
                 {"id": image_id, "file_name": f"images/{name}", "width": size[0], "height": size[1]}
             )
-            annotations += _annotations(shot, size, image_id, len(annotations), wanted)
+            rows = _annotations(shot, size, image_id, len(annotations), wanted)
+            annotations += rows
+            (folder / "labels" / f"{path.stem}.txt").write_text(_yolo_lines(rows, size), encoding="utf-8")
         if on_scene is not None:
             on_scene(number + 1)
     content = {
@@ -95,16 +102,31 @@ def write_generated_set(
         "annotations": annotations,
         "categories": [{"id": index + 1, "name": name} for index, name in enumerate(LABELS)],
     }
+    names = "".join(f"  {number}: {name}\n" for number, name in enumerate(LABELS))
+    (folder / "data.yaml").write_text(f"train: images\nval: images\nnames:\n{names}", encoding="utf-8")
     (folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     return len(images)
 
 
+def _yolo_lines(rows: list[dict[str, Any]], size: tuple[int, int]) -> str:
+    """Class and box as fractions, one line for each object that is to be found."""
+    lines = []
+    for row in rows:
+        if row["iscrowd"]:
+            continue
+        left, top, width, height = row["bbox"]
+        centre = (left + width / 2) / size[0], (top + height / 2) / size[1]
+        numbers = (*centre, width / size[0], height / size[1])
+        lines.append(f"{row['category_id'] - 1} " + " ".join(f"{number:.6f}" for number in numbers))
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _annotations(
     shot: Shot, size: tuple[int, int], image_id: int, used: int, wanted: GeneratedSet
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """COCO annotations of one frame, boxes cut at the picture's edge."""
     truth = shot.truth
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for row, (left, top, right, bottom) in enumerate(truth.clipped_boxes(size).tolist()):
         width, height = right - left, bottom - top
         if width <= 0 or height <= 0:
