@@ -15,7 +15,8 @@ from agent.errors import StorageError
 
 @contextmanager
 def staged(output: Path) -> Iterator[Path]:
-    """A folder beside `output` to write into; when the block ends well its files are moved in, each by a rename.
+    """A folder beside `output` to write into; when the block ends well its files are moved in, each by a
+    rename.
 
     Files that `output` holds already are replaced when they have the same name and stay otherwise. When the
     block raises, `output` is left as it was.

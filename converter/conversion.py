@@ -206,7 +206,9 @@ def _first(samples: Samples) -> list[FloatInputs]:
 
 
 def _dataset(request: Request, samples: Samples) -> PictureSet | ArraySet:
-    """What to measure on: the labelled data, or else the calibration samples, on which the models must agree."""
+    """What to measure on: the labelled data, or else the calibration samples, on which the models
+    must agree.
+    """
     if request.evaluate is not None:
         return open_dataset(request.evaluate, every=request.every, limit=request.max_evaluated)
     if samples.pictures is not None:
@@ -235,7 +237,8 @@ def _check_original(loaded: Loaded, samples: Samples, where: Path) -> float:
             worst = max(worst, difference)
             if not difference <= MAX_ORIGINAL_ERROR:
                 raise ModelError(
-                    f"{where} output {name}", f"expected what the original computes, got a difference of {difference:.3g}",
+                    f"{where} output {name}", f"expected what the original computes, got a "
+                    f"difference of {difference:.3g}",
                     "this is a fault of the converter: please report it with the model",
                 )  # fmt: skip
     return worst

@@ -131,9 +131,14 @@ class Engine:
         )
         edited.set_ranges(ranges)
         content = self._worker.call(
-            "converter.quantize:quantize", edited.content(), self.model.inputs, self.model.outputs, *self._types,
-            how.float_operators, on=self.source,
-        )  # fmt: skip
+            "converter.quantize:quantize",
+            edited.content(),
+            self.model.inputs,
+            self.model.outputs,
+            *self._types,
+            how.float_operators,
+            on=self.source,
+        )
         self._count += 1
         path = self.folder / f"int8-{self._count}.tflite"
         path.write_bytes(content)

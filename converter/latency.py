@@ -33,7 +33,7 @@ def installed_runtimes() -> dict[str, str]:
 
 
 def time_model(
-    path: Path, model: str, sample: Sequence[NDArray[np.float32]], threads: int = 2
+    path: Path, model: str, sample: Sequence[NDArray[np.float32]], threads: int = 1
 ) -> list[Latency]:
     """Time a file on every runtime here that loads it."""
     rows = []
@@ -80,7 +80,7 @@ def compare_runtimes(
     results = []
     for runtime in installed_runtimes():
         try:
-            runner = Runner(path, runtime=runtime)
+            runner = Runner(path, runtime=runtime, threads=1)
         except ModelError:
             return None
         if not all(tensor.quantized for tensor in runner.outputs):

@@ -16,7 +16,9 @@ from converter.tflite_edit.edit import EditableModel
 
 BINS = 2048
 _MAX_COUNTED = 16_384
-"""Values of one tensor and sample that are counted in its histogram; larger tensors are thinned out evenly."""
+"""Values of one tensor and sample that are counted in its histogram; larger tensors are thinned out
+evenly.
+"""
 _HISTOGRAM_SAMPLES = 32
 """Samples whose values are counted; the range is that of all samples."""
 
@@ -77,7 +79,9 @@ def feed(interpreter: Any, inputs: FloatInputs) -> None:
 
 
 def _is_kept(model: EditableModel, tensor: int) -> bool:
-    """Whether anything reads a tensor: LiteRT keeps no memory for others (the unused gate of a first LSTM step)."""
+    """Whether anything reads a tensor: LiteRT keeps no memory for others (the unused gate of a first
+    LSTM step).
+    """
     return tensor in model.graph.outputs or bool(model.consumers(tensor))
 
 
@@ -133,7 +137,8 @@ def observe(
             )
             if not np.isfinite(high[tensor] - low[tensor]):
                 raise ModelError(
-                    f"{where} tensor {edited.name(tensor)}", f"expected finite values, got {low[tensor]}..{high[tensor]}",
+                    f"{where} tensor {edited.name(tensor)}", f"expected finite values, got "
+                    f"{low[tensor]}..{high[tensor]}",
                     "no int8 scale can hold them: clip that layer, or pad with zeros instead of -inf",
                 )  # fmt: skip
     counts = {tensor: np.zeros(BINS, np.int64) for tensor in tensors}

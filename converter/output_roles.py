@@ -86,7 +86,8 @@ def _columns(model: EditableModel, position: int, decoder: DecoderName, labels: 
     channels = next((size for size in sizes if labels and size == fixed + labels), sizes[0])
     if channels <= fixed:
         raise ModelError(
-            f"output {position}", f"expected {fixed} channels and one per class for decoder {decoder}, got shape {shape}",
+            f"output {position}",
+            f"expected {fixed} channels and one per class for decoder {decoder}, got shape {shape}",
             "correct decoder or outputs in --spec",
-        )  # fmt: skip
+        )
     return [(column, _WIDTHS.get(column, channels - fixed)) for column in columns]

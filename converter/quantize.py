@@ -1,7 +1,7 @@
 """From a float `.tflite` with its ranges written in to full-integer int8. Runs in the worker.
 
-TensorFlow's quantiser is used without its calibrator: ranges come from `converter.observe`, so that they can be
-looked at, clipped and compared, and quantising again with other ranges costs a fraction of a second.
+TensorFlow's quantiser is used without its calibrator: ranges come from `converter.observe`, so that they can
+be looked at, clipped and compared, and quantising again with other ranges costs a fraction of a second.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def rescue(
         limits = equalize_silus(edited, statistics.low, statistics.high)
         if limits:
             engine.change(edited.content(), {**engine.limits, **limits})
-            what = f"brings the channels before {len(limits) // 2} SiLUs to one size, so that small ones are not lost"
+            what = f"brings the channels before {len(limits) // 2} SiLUs to one size: small ones are not lost"
             attempt("equalisation through SiLU", what, best.how)
             if not tried[-1].kept:
                 engine.restore(before)

@@ -11,15 +11,30 @@ from agent.errors import ModelError
 
 MAX_UNPACKED_BYTES = 2**32
 MAX_RATIO = 300
-"""Unpacked over packed bytes; weights hardly shrink, and even all zeros hold to a few hundred with the JSON."""
+"""Unpacked over packed bytes; weights hardly shrink, and even all zeros hold to a few hundred with
+the JSON.
+"""
 MAX_ENTRIES = 10_000
 MAX_SIZE = 2**20
 """Units, filters or side lengths of one layer."""
 MAX_ELEMENTS = 2**28
-_SIZE_FIELDS = frozenset({
-    "units", "filters", "kernel_size", "input_dim", "output_dim", "batch_shape", "batch_input_shape", "pool_size",
-    "target_shape", "padding", "size", "n", "depth_multiplier",
-})  # fmt: skip
+_SIZE_FIELDS = frozenset(
+    {
+        "units",
+        "filters",
+        "kernel_size",
+        "input_dim",
+        "output_dim",
+        "batch_shape",
+        "batch_input_shape",
+        "pool_size",
+        "target_shape",
+        "padding",
+        "size",
+        "n",
+        "depth_multiplier",
+    }
+)
 
 
 def check_zip(path: Path) -> None:
@@ -135,7 +150,8 @@ def check_keras_config(config: Any, path: Path, allow_lambda: bool) -> None:
     """Refuse a configuration that carries code or absurd sizes.
 
     Raises:
-        ModelError: a Lambda layer while they are not allowed, or a layer beyond `MAX_SIZE`; the layer is named.
+        ModelError: a Lambda layer while they are not allowed, or a layer beyond `MAX_SIZE`; the layer is
+            named.
     """
     for layer in config_layers(config):
         own = layer.get("config")
@@ -143,9 +159,10 @@ def check_keras_config(config: Any, path: Path, allow_lambda: bool) -> None:
         where = f"{path} layer {own.get('name', layer['class_name'])}"
         if layer["class_name"] in ("Lambda", "__lambda__") and not allow_lambda:
             raise ModelError(
-                where, "expected layers without code of their own, got a Lambda layer, which would run as you",
+                where,
+                "expected layers without code of their own, got a Lambda layer, which would run as you",
                 "if you trust the file: --allow-lambda; better: replace it by a layer",
-            )  # fmt: skip
+            )
         for name in _SIZE_FIELDS.intersection(own):
             sizes = own[name] if isinstance(own[name], list) else [own[name]]
             wrong = [size for size in sizes if isinstance(size, int | float) and not -1 <= size <= MAX_SIZE]

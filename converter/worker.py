@@ -1,7 +1,7 @@
 """A child process for what may crash.
 
-TensorFlow's converter can end in a segmentation fault, and a damaged or hostile model file can make any loader
-do so. The parent reports it in one line and lives on.
+TensorFlow's converter can end in a segmentation fault, and a damaged or hostile model file can make any
+loader do so. The parent reports it in one line and lives on.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Worker:
         """Run `module:function` in the child.
 
         Args:
-            function: importable by that name; a parameter `progress`, if wanted, is passed on to the caller's.
+            function: importable by that name; a parameter `progress`, if wanted, is passed on to the
+                caller's.
             args, kwargs: picklable, as is the result.
             on: the file that it works on, for messages.
             progress: called with each text that the function reports.

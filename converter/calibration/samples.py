@@ -95,15 +95,19 @@ def load_samples(
         arrays = load_arrays(path, max_samples)
         count = len(next(iter(arrays.values())))
         samples = Samples(
-            str(path.name), count, (),
+            str(path.name),
+            count,
+            (),
             lambda: ({name: array[i : i + 1] for name, array in arrays.items()} for i in range(count)),
-        )  # fmt: skip
+        )
     else:
         if spec is None:
             raise ModelError(
-                str(path), "expected a ModelSpec that says how pictures enter the model, got none",
-                'give --spec with {"name": …, "task": …, "input": {"width": …, "height": …, "colour": "rgb", "mean": [0], "std": [255]}}',
-            )  # fmt: skip
+                str(path),
+                "expected a ModelSpec that says how pictures enter the model, got none",
+                'give --spec with {"name": …, "task": …, "input": {"width": …, "height": …, '
+                '"colour": "rgb", "mean": [0], "std": [255]}}',
+            )
         pictures = (
             video_pictures(path, max_samples, frames)
             if path.suffix.lower() in VIDEO_SUFFIXES
@@ -122,7 +126,8 @@ def _doubts(samples: Samples) -> list[str]:
     doubts = []
     if samples.count < MIN_SAMPLES:
         doubts.append(
-            f"{samples.count} calibration samples: single ones decide on the ranges; give {MIN_SAMPLES} or more, better 100"
+            f"{samples.count} calibration samples: single ones decide on the ranges; give "
+            f"{MIN_SAMPLES} or more, better 100"
         )
     # A thinned copy of each sample is enough to see whether they differ.
     rows = [
@@ -136,6 +141,7 @@ def _doubts(samples: Samples) -> list[str]:
     between = float(np.sqrt(table.var(axis=0).mean()))
     if len(rows) > 1 and between <= MIN_VARIETY * max(within, 1e-12):
         doubts.append(
-            "the calibration samples are nearly the same: ranges will fit this one scene only; give pictures of different places and times"
+            "the calibration samples are nearly the same: ranges will fit this one scene "
+            "only; give pictures of different places and times"
         )
     return doubts

@@ -11,8 +11,8 @@ from converter.commands.convert import LOST_TOO_MUCH, print_outcome
 from converter.commands.progress import ProgressBars
 
 _EXIT_CODES = """
-[bold]Exit codes[/bold]: 0 within what is allowed · 1 int8 lost more; the worst layers are named · 65, 70 the data or
-a model is at fault · 2 wrong usage
+[bold]Exit codes[/bold]: 0 within what is allowed · 1 int8 lost more; the worst layers are named · 65, 70 the
+data or a model is at fault · 2 wrong usage
 """
 
 

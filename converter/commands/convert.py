@@ -66,7 +66,7 @@ def convert_command(
     evaluate: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled data: pictures with YOLO labels or a folder per class, a MOTChallenge folder, an .npz with x and y."
+            help="Labelled pictures (YOLO labels or a folder per class), MOTChallenge folder, .npz with x, y."
         ),
     ] = None,
     max_drop: Annotated[
@@ -113,11 +113,25 @@ def convert_command(
     from converter.parity.measure import Limits
 
     request = Request(
-        model=model, calibration=calibration, output=output, spec=spec, labels=labels, evaluate=evaluate,
-        limits=Limits(max_drop, min_agreement, max_error), input_type=input_type.value, output_type=output_type.value,
-        max_samples=samples, frames=frames.value, every=every, allow_lambda=allow_lambda, rescue=not no_rescue,
-        compiler=edgetpu_compiler, segments=segments, seed=seed, command=_command_line(),
-    )  # fmt: skip
+        model=model,
+        calibration=calibration,
+        output=output,
+        spec=spec,
+        labels=labels,
+        evaluate=evaluate,
+        limits=Limits(max_drop, min_agreement, max_error),
+        input_type=input_type.value,
+        output_type=output_type.value,
+        max_samples=samples,
+        frames=frames.value,
+        every=every,
+        allow_lambda=allow_lambda,
+        rescue=not no_rescue,
+        compiler=edgetpu_compiler,
+        segments=segments,
+        seed=seed,
+        command=_command_line(),
+    )
     with ProgressBars(quiet) as progress:
         result = convert(request, progress)
     print_outcome(result.report, result.files)

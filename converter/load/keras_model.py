@@ -87,10 +87,9 @@ def _static(path: Path, name: str, shape: Sequence[Any], options: LoadOptions) -
     if None in wanted and len(wanted) == 4 and options.image_size is not None:
         wanted[1:3] = [size or own for size, own in zip(wanted[1:3], options.image_size, strict=True)]
     if None in wanted:
-        raise ModelError(
-            f"{path} input {name}", f"expected a static shape, got {['?' if size is None else size for size in wanted]}",
-            "give width and height with --spec, or build the model with a fixed Input",
-        )  # fmt: skip
+        shown = ["?" if size is None else size for size in wanted]
+        hint = "give width and height with --spec, or build the model with a fixed Input"
+        raise ModelError(f"{path} input {name}", f"expected a static shape, got {shown}", hint)
     return tuple(int(size) for size in wanted)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from agent.errors import ModelError
-from converter.tflite_edit.edit import named
+from converter.tflite_edit.edit import EditableModel, named
 
 
 def function_to_tflite(
@@ -48,4 +48,18 @@ def function_to_tflite(
         raise ModelError(
             where, f"expected operators that TFLite has, got: {cause[:300]}", "replace that layer"
         ) from error
-    return named(content, inputs, outputs)
+    return named(_in_order(content), inputs, outputs)
+
+
+def _in_order(content: bytes) -> bytes:
+    """Inputs and outputs by number; TensorFlow sorts their names, so that output_10 comes before output_2."""
+    edited = EditableModel(content)
+    for signature in edited.model.signatureDefs or []:
+        for entries, tensors in (
+            (signature.inputs, edited.graph.inputs),
+            (signature.outputs, edited.graph.outputs),
+        ):
+            if len(entries) == len(tensors):
+                ordered = sorted(entries, key=lambda entry: int(entry.name.decode().rsplit("_", 1)[1]))
+                tensors[:] = [int(entry.tensorIndex) for entry in ordered]
+    return edited.content()

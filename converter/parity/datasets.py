@@ -246,7 +246,8 @@ def _length(path: Path, video: Path) -> int:
 
 
 def model_labels(dataset: PictureSet, labels: Sequence[str]) -> tuple[Detections, ...]:
-    """The ground truth with the model's label indices; boxes of classes that the model does not know are left out.
+    """The ground truth with the model's label indices; boxes of classes that the model does not know are left
+    out.
 
     Raises:
         DataError: the data set and the model have no class in common.
@@ -258,10 +259,8 @@ def model_labels(dataset: PictureSet, labels: Sequence[str]) -> tuple[Detections
     index = {name: i for i, name in enumerate(labels)}
     table = np.array([index.get(name, -1) for name in dataset.label_names], np.int64)
     if (table < 0).all():
-        raise DataError(
-            dataset.name,
-            f"expected classes of the model ({', '.join(labels[:5])} …), got {', '.join(dataset.label_names[:5])}",
-        )
+        known, given = ", ".join(labels[:5]), ", ".join(dataset.label_names[:5])
+        raise DataError(dataset.name, f"expected classes of the model ({known} …), got {given}")
     truth = []
     for own in dataset.boxes:
         mapped = table[own.labels]

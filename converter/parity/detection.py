@@ -22,8 +22,8 @@ MIN_SCORE = 0.01
 def fitted_spec(spec: ModelSpec, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> ModelSpec:
     """A spec as it applies to another file of the same model.
 
-    The float and the int8 file of a model may differ in layout, and in whether outputs are split: what the file
-    itself says of that wins.
+    The float and the int8 file of a model may differ in layout, and in whether outputs are split: what the
+        file itself says of that wins.
     """
     changes: dict[str, object] = {}
     if spec.input is not None and inputs:

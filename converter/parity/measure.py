@@ -133,9 +133,13 @@ def measure(
 
 
 def _measure_detector(
-    reference: Side, int8: Side, dataset: PictureSet, limits: Limits, progress: Progress | None,
+    reference: Side,
+    int8: Side,
+    dataset: PictureSet,
+    limits: Limits,
+    progress: Progress | None,
     reference_detections: Sequence[Detections] | None,
-) -> Parity:  # fmt: skip
+) -> Parity:
     total = len(dataset.names)
 
     def step(stage: str) -> Callable[[int], None] | None:
@@ -213,15 +217,20 @@ def _outputs(
 
 def _is_classifier(outputs: Sequence[Sequence[FloatArray]]) -> bool:
     """One output of probabilities that sum to 1."""
-    return len(outputs[0]) == 1 and outputs[0][0].size > 1 and all(
-        abs(float(own[0].sum()) - 1) < 0.02 and float(own[0].min()) >= -1e-6 for own in outputs[:32]
-    )  # fmt: skip
+    return (
+        len(outputs[0]) == 1
+        and outputs[0][0].size > 1
+        and all(abs(float(own[0].sum()) - 1) < 0.02 and float(own[0].min()) >= -1e-6 for own in outputs[:32])
+    )
 
 
 def _measure_classes(
-    dataset: PictureSet | ArraySet, reference: Sequence[Sequence[FloatArray]], int8: Sequence[Sequence[FloatArray]],
-    labels: Sequence[str], limits: Limits,
-) -> tuple[Accuracy, ...]:  # fmt: skip
+    dataset: PictureSet | ArraySet,
+    reference: Sequence[Sequence[FloatArray]],
+    int8: Sequence[Sequence[FloatArray]],
+    labels: Sequence[str],
+    limits: Limits,
+) -> tuple[Accuracy, ...]:
     first, second = (np.array([top1(own[0]) for own in outputs]) for outputs in (reference, int8))
     truth = _true_classes(dataset, labels)
     agreement = float((first == second).mean())
@@ -249,9 +258,12 @@ def _true_classes(dataset: PictureSet | ArraySet, labels: Sequence[str]) -> NDAr
 
 
 def _errors(
-    reference: Side, int8: Side, dataset: PictureSet | ArraySet, outputs: tuple[list[list[FloatArray]], list[list[FloatArray]]],
+    reference: Side,
+    int8: Side,
+    dataset: PictureSet | ArraySet,
+    outputs: tuple[list[list[FloatArray]], list[list[FloatArray]]],
     limits: Limits,
-) -> Iterator[Accuracy]:  # fmt: skip
+) -> Iterator[Accuracy]:
     first, second = outputs
     count = len(first)
     targets = dataset.targets if isinstance(dataset, ArraySet) else None

@@ -3,8 +3,8 @@
 TFLite's fused LSTM keeps a hidden state between calls, newer converters crash on loops, and Keras' own
 `unroll=True` emits UNPACK, of which an Edge TPU runs nothing. Written like this every operator maps.
 
-Sources: Hochreiter & Schmidhuber, "Long Short-Term Memory", 1997; Cho et al., "Learning Phrase Representations
-using RNN Encoder–Decoder", 2014 (GRU); gate order and `reset_after` as in Keras.
+Sources: Hochreiter & Schmidhuber, "Long Short-Term Memory", 1997; Cho et al., "Learning Phrase
+Representations using RNN Encoder–Decoder", 2014 (GRU); gate order and `reset_after` as in Keras.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Cell:
 
 
 Step: TypeAlias = Callable[[Cell, Tensor, States], States]
-"""(cell, the input's product with the kernel (1, 1, 1, gates · units), states) to the next states, output first."""
+"""(cell, the input's product with the kernel (1, 1, 1, gates · units), states) to the next states,
+output first.
+"""
 
 
 def unroll(
@@ -87,7 +89,9 @@ def lstm_step(cell: Cell, product: Tensor, states: States) -> States:
 
 
 def gru_step(cell: Cell, product: Tensor, states: States) -> States:
-    """z, r gates; n = tanh(W x + r·(U h + b)); h' = n + z·(h - n). Resets after the product, as cuDNN does."""
+    """z, r gates; n = tanh(W x + r·(U h + b)); h' = n + z·(h - n). Resets after the product, as cuDNN
+    does.
+    """
     bias = cell.bias[1] if cell.bias is not None and cell.bias.ndim == 2 else None
     update, reset, new = tf.split(product, 3, axis=-1)
     if states:

@@ -1,7 +1,7 @@
 """Replacing what layers of a loaded Keras model compute, before it is traced.
 
-A layer's `call` is exchanged on the instance; the model's graph, its weights and all other layers stay as they
-are. Works alike for Keras 2 and 3, whose layers share the attribute names used here.
+A layer's `call` is exchanged on the instance; the model's graph, its weights and all other layers stay as
+they are. Works alike for Keras 2 and 3, whose layers share the attribute names used here.
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ def _check_input(layer: Layer, where: str) -> None:
     if len(shape) != 3 or shape[1] is None or shape[2] is None:
         raise ModelError(
             f"{where} layer {layer.name}", f"expected sequences of a fixed length, got {tuple(shape)}",
-            "build the model with Input((steps, features)); for one step at a time: steps 1 and stateful=True",
+            "build the model with Input((steps, features)); for one step at a time: steps "
+            "1 and stateful=True",
         )  # fmt: skip
 
 

@@ -12,9 +12,14 @@ Tensor: TypeAlias = Any
 
 
 def convolve_time(
-    sequence: Tensor, kernel: NDArray[np.float32], bias: NDArray[np.float32] | None, stride: int, dilation: int, padding: str,
+    sequence: Tensor,
+    kernel: NDArray[np.float32],
+    bias: NDArray[np.float32] | None,
+    stride: int,
+    dilation: int,
+    padding: str,
     groups: int = 1,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Conv1D of (1, T, in) by (k, in / groups, out), as a CONV_2D over (1, T, 1, in).
 
     Both dilations are set though one row needs one: an Edge TPU takes equal dilations only.

@@ -14,10 +14,25 @@ from converter.sequence import volume
 Layer: TypeAlias = Any
 Shape: TypeAlias = tuple[int, ...]
 
-_ELEMENTWISE = frozenset({
-    "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "Add",
-    "Multiply", "Subtract", "Maximum", "Minimum", "Average", "Rescaling",
-})  # fmt: skip
+_ELEMENTWISE = frozenset(
+    {
+        "Activation",
+        "ReLU",
+        "LeakyReLU",
+        "ELU",
+        "Dropout",
+        "SpatialDropout3D",
+        "GaussianNoise",
+        "GaussianDropout",
+        "Add",
+        "Multiply",
+        "Subtract",
+        "Maximum",
+        "Minimum",
+        "Average",
+        "Rescaling",
+    }
+)
 
 
 def fold_volumes(layers: Sequence[Layer], where: str) -> None:

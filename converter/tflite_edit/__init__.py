@@ -1,1 +1,3 @@
-"""Changing a float `.tflite` before it is quantised: outputs split, weights equalised, biases corrected, ranges written."""
+"""Changing a float `.tflite` before it is quantised: outputs split, weights equalised, biases
+corrected, ranges written.
+"""

@@ -1,7 +1,7 @@
 """Bias correction: what rounding the weights adds to a layer's mean output is taken off its bias.
 
-Source: Nagel et al., ICCV 2019, eq. 16: E[Δy] = ΔW · E[x], with E[x] the mean input of each channel. It looks at
-one layer's own rounding only, so that errors of layers before are not counted twice.
+Source: Nagel et al., ICCV 2019, eq. 16: E[Δy] = ΔW · E[x], with E[x] the mean input of each channel. It looks
+at one layer's own rounding only, so that errors of layers before are not counted twice.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def correct_biases(model: EditableModel, means: Mapping[int, NDArray[np.float64]
             continue
         else:
             shift = (change * mean).reshape(len(weights), -1).sum(axis=1)
-        model.set_constant(operator.inputs[2], (bias - shift).astype(np.float32))
+        model.give(operator, 2, (bias - shift).astype(np.float32))
         corrected += 1
     return corrected
 

@@ -106,6 +106,19 @@ class EditableModel:
         self.model.buffers.append(buffer)
         self.graph.tensors[tensor].buffer = len(self.model.buffers) - 1
 
+    def give(self, operator: Any, position: int, values: NDArray[Any]) -> None:
+        """Give one operator other weights; operators that shared the old ones keep those.
+
+        Args:
+            position: of the constant among the operator's inputs.
+        """
+        old = operator.inputs[position]
+        if sum(own.inputs.count(old) for own in self.graph.operators) > 1:
+            name = f"{self.name(old)}_{len(self.graph.tensors)}"
+            operator.inputs[position] = self.add_tensor(name, values.shape, values)
+        else:
+            self.set_constant(old, values)
+
     def add_tensor(self, name: str, shape: Iterable[int], values: NDArray[Any] | None = None) -> int:
         """A new float32 activation, or an int32 or float32 constant with `values`; returns its index."""
         tensor = schema.TensorT()

@@ -1,8 +1,9 @@
-"""Cross-layer equalisation: weight channels of very different size brought closer, without changing the function.
+"""Cross-layer equalisation: weight channels of very different size brought closer, without changing the
+function.
 
-Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, eq. 11:
-with ranges r1, r2 of a channel's weights in two layers in a row, s = sqrt(r1·r2) / r2; W1 and b1 are divided by
-s, W2 multiplied. ReLU passes s through; ReLU6 does not, so such pairs are left alone.
+Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, eq.
+11: with ranges r1, r2 of a channel's weights in two layers in a row, s = sqrt(r1·r2) / r2; W1 and b1 are
+divided by s, W2 multiplied. ReLU passes s through; ReLU6 does not, so such pairs are left alone.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def _equalize_pair(model: EditableModel, first: Any, second: Any) -> None:
     factor = np.clip(factor, 1 / _MAX_FACTOR, _MAX_FACTOR).astype(np.float32)
     shape = [1, 1, 1, 1]
     shape[axis_1] = -1
-    model.set_constant(first.inputs[1], weights_1 / factor.reshape(shape))
-    model.set_constant(second.inputs[1], weights_2 * factor)
+    model.give(first, 1, weights_1 / factor.reshape(shape))
+    model.give(second, 1, weights_2 * factor)
     if len(first.inputs) > 2 and (bias := model.constant(first.inputs[2])) is not None:
-        model.set_constant(first.inputs[2], bias / factor)
+        model.give(first, 2, bias / factor)

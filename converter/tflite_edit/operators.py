@@ -11,9 +11,15 @@ from converter.tflite_edit.edit import EditableModel
 
 
 def new_operator(
-    model: EditableModel, builtin: int, inputs: list[int], shape: Sequence[int], options: Any, kind: int, name: str,
+    model: EditableModel,
+    builtin: int,
+    inputs: list[int],
+    shape: Sequence[int],
+    options: Any,
+    kind: int,
+    name: str,
     before: Any | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """A new operator with one new float output; returns that tensor.
 
     Args:

@@ -1,14 +1,15 @@
 """Channels of very different size before SiLU, brought to one size without changing the function.
 
-Classic cross-layer equalisation (see `equalize`) stops at SiLU, x·σ(x), because σ does not pass a factor through.
+Classic cross-layer equalisation (see `equalize`) stops at SiLU, x·σ(x), because σ does not pass a factor
+through.
 Here σ gets its own way: with x = s·z, channel by channel,
 
     silu(x) / s = z · σ(s · z)
 
 so the convolution computes z (its weights and bias divided by s), one product with the constant s gives σ its
 argument, and the next convolution's weights are multiplied by s. Each channel of z and of the result uses all
-256 codes, whereas a stem like YOLOX-nano's has channels that reach 130 beside others that reach 1. The argument
-of σ may be clipped to ±8 as σ is flat beyond, and so may z where x is below -6: silu is 0 there.
+256 codes, whereas a stem like YOLOX-nano's has channels that reach 130 beside others that reach 1. The
+argument of σ may be clipped to ±8 as σ is flat beyond, and so may z where x is below -6: silu is 0 there.
 """
 
 from __future__ import annotations
@@ -53,11 +54,16 @@ def find_silus(model: EditableModel) -> list[Silu]:
         readers, users = model.consumers(value), model.consumers(argument)
         convolution = model.producer(argument)
         if (
-            len(readers) == 1 and len(users) == 2 and model.operator_name(readers[0]) == "MUL" and argument in readers[0].inputs
-            and convolution is not None and model.operator_name(convolution) in _CONVOLUTIONS
+            len(readers) == 1
+            and len(users) == 2
+            and model.operator_name(readers[0]) == "MUL"
+            and argument in readers[0].inputs
+            and convolution is not None
+            and model.operator_name(convolution) in _CONVOLUTIONS
             and convolution.builtinOptions.fusedActivationFunction == schema.ActivationFunctionType.NONE
-            and all(model.constant(own) is not None for own in convolution.inputs[1:]) and len(convolution.inputs) == 3
-        ):  # fmt: skip
+            and all(model.constant(own) is not None for own in convolution.inputs[1:])
+            and len(convolution.inputs) == 3
+        ):
             found.append(Silu(convolution, gate, readers[0], argument, readers[0].outputs[0]))
     return found
 
@@ -76,7 +82,8 @@ def equalize_silus(
         low_of, high_of: by activation tensor, the smallest and largest value of each channel.
 
     Returns:
-        Bounds for the activations that this made: z in -1..1 and the argument of σ; empty when nothing changed.
+        Bounds for the activations that this made: z in -1..1 and the argument of σ; empty when nothing
+            changed.
     """
     limits: dict[int, tuple[float, float]] = {}
     for silu in find_silus(model):
@@ -139,14 +146,14 @@ def _scale_outputs(model: EditableModel, convolution: Any, factor: NDArray[np.fl
     bias = model.weights(convolution.inputs[2])
     shape = [1, 1, 1, 1]
     shape[_CONVOLUTIONS[model.operator_name(convolution)]] = -1
-    model.set_constant(convolution.inputs[1], weights * factor.reshape(shape))
-    model.set_constant(convolution.inputs[2], bias * factor)
+    model.give(convolution, 1, weights * factor.reshape(shape))
+    model.give(convolution, 2, bias * factor)
 
 
 def _scale_inputs(model: EditableModel, convolution: Any, offset: int, factor: NDArray[np.float32]) -> None:
     weights = model.weights(convolution.inputs[1])
     weights[..., offset : offset + len(factor)] *= factor
-    model.set_constant(convolution.inputs[1], weights)
+    model.give(convolution, 1, weights)
 
 
 def _insert_factor(model: EditableModel, silu: Silu, factor: NDArray[np.float32]) -> int:
@@ -157,8 +164,14 @@ def _insert_factor(model: EditableModel, silu: Silu, factor: NDArray[np.float32]
     options.fusedActivationFunction = schema.ActivationFunctionType.NONE
     shape = model.shape(silu.argument)
     argument = new_operator(
-        model, schema.BuiltinOperator.MUL, [silu.argument, constant], shape, options, schema.BuiltinOptions.MulOptions,
-        f"{name}_gate", before=silu.gate,
-    )  # fmt: skip
+        model,
+        schema.BuiltinOperator.MUL,
+        [silu.argument, constant],
+        shape,
+        options,
+        schema.BuiltinOptions.MulOptions,
+        f"{name}_gate",
+        before=silu.gate,
+    )
     silu.gate.inputs = [argument]
     return argument

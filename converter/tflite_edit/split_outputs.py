@@ -1,8 +1,9 @@
 """Outputs that join what has different ranges, taken apart: boxes, objectness and classes get a scale each.
 
-A detector's head mostly ends in Concat: boxes in pixels beside scores in 0..1. In one int8 tensor the boxes set
-the scale and the scores are left with a handful of codes. Cut before that Concat each role keeps its own range.
-Where every scale of the pyramid is joined by itself first and then all scales in a row, the two joins are exchanged.
+A detector's head mostly ends in Concat: boxes in pixels beside scores in 0..1. In one int8 tensor the boxes
+set the scale and the scores are left with a handful of codes. Cut before that Concat each role keeps its own
+range. Where every scale of the pyramid is joined by itself first and then all scales in a row, the two joins
+are exchanged.
 """
 
 from __future__ import annotations

@@ -35,7 +35,9 @@ def digits(shared_data: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 def sequence_models(
     digits: tuple[NDArray[np.float32], NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder with LSTM, GRU, TCN, Conv3D and CNN models of Keras 2 and 3, and calibration and test arrays."""
+    """A folder with LSTM, GRU, TCN, Conv3D and CNN models of Keras 2 and 3, and calibration and test
+    arrays.
+    """
     folder = tmp_path_factory.mktemp("sequence-models")
     x, y = digits
     shifted = np.stack([np.roll(x, frame, axis=2) for frame in range(4)], axis=1)[..., None]

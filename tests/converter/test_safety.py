@@ -59,7 +59,7 @@ def test_lambda_is_refused_unless_allowed_however_deep_it_lies() -> None:
         "class_name": "Functional",
         "config": {"layers": [{"class_name": "Sequential", "config": {"layers": [inner]}}]},
     }
-    with pytest.raises(ModelError, match="layer evil: expected layers without code .* --allow-lambda"):
+    with pytest.raises(ModelError, match=r"layer evil: expected layers without code .* --allow-lambda"):
         check_keras_config(config, HERE, allow_lambda=False)
     check_keras_config(config, HERE, allow_lambda=True)
 
@@ -145,5 +145,5 @@ def test_onnx_weights_shorter_than_they_say_are_refused(worker: Worker, tmp_path
         ),
         str(path),
     )
-    with pytest.raises(ModelError, match="short.onnx"):
+    with pytest.raises(ModelError, match=r"short\.onnx"):
         worker.call("converter.load.source:load_float", path, LoadOptions(), [], on=path)

@@ -1,1 +1,3 @@
-"""A direct importer: an ONNX graph (NCHW) as TensorFlow operations (NHWC), without a layout transpose on the way."""
+"""A direct importer: an ONNX graph (NCHW) as TensorFlow operations (NHWC), without a layout transpose
+on the way.
+"""

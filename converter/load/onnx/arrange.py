@@ -102,7 +102,9 @@ def _block(positions: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[list[i
 
 
 def _pick_channels(moved: Moved) -> Tensor | None:
-    """Channels picked, shuffled, or sampled on a grid (Focus, space-to-depth); None if it is something else."""
+    """Channels picked, shuffled, or sampled on a grid (Focus, space-to-depth); None if it is
+    something else.
+    """
     source = moved.source
     _, _, height, width = source.shape
     channel, row, column = np.unravel_index(moved.index[0], source.shape[1:])

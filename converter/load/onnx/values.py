@@ -1,10 +1,11 @@
 """What flows along the edges of an ONNX graph while it is rebuilt in TensorFlow.
 
-An operand is one of three things: a constant (NumPy), a `Value` (a tensor, mostly channels last), or a `Moved`
-(data movement that has been written down but not done). ONNX exporters spell channel shuffles, Focus layers and
-heads as chains of Reshape, Transpose, Gather and Slice; executed one by one in NHWC each would cost a transpose.
-Written down as an index array, the whole chain mostly turns out to be one reshape, one slice or one convolution
-with ones and zeros as weights, all of which an Edge TPU runs and int8 represents without loss.
+An operand is one of three things: a constant (NumPy), a `Value` (a tensor, mostly channels last), or a
+`Moved` (data movement that has been written down but not done). ONNX exporters spell channel shuffles, Focus
+layers and heads as chains of Reshape, Transpose, Gather and Slice; executed one by one in NHWC each would
+cost a transpose. Written down as an index array, the whole chain mostly turns out to be one reshape, one
+slice or one convolution with ones and zeros as weights, all of which an Edge TPU runs and int8 represents
+without loss.
 """
 
 from __future__ import annotations

@@ -29,17 +29,20 @@ def weights(*shape: int) -> NDArray[np.float32]:
 
 
 def detector() -> onnx.ModelProto:
-    """Two scales, each joined by itself (boxes, objectness, three classes), then all in a row, as YOLOX does it.
+    """Two scales, each joined by itself (boxes, objectness, classes), then all in a row, as in YOLOX.
 
     The first convolution's channels differ by a factor of 200.
     """
     spread = np.geomspace(0.05, 10, CHANNELS).astype(np.float32)
     constants = {
-        "stem": weights(CHANNELS, 3, 3, 3) * spread[:, None, None, None], "stem_bias": weights(CHANNELS),
-        "depth": weights(CHANNELS, 1, 3, 3), "depth_bias": weights(CHANNELS),
-        "relu": weights(CHANNELS, CHANNELS, 1, 1), "relu_bias": weights(CHANNELS),
+        "stem": weights(CHANNELS, 3, 3, 3) * spread[:, None, None, None],
+        "stem_bias": weights(CHANNELS),
+        "depth": weights(CHANNELS, 1, 3, 3),
+        "depth_bias": weights(CHANNELS),
+        "relu": weights(CHANNELS, CHANNELS, 1, 1),
+        "relu_bias": weights(CHANNELS),
         "rows": np.array([1, 8, -1]),
-    }  # fmt: skip
+    }
     nodes = [
         helper.make_node("Conv", ["x", "stem", "stem_bias"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
         helper.make_node("Sigmoid", ["a"], ["s"]),
@@ -72,10 +75,12 @@ def detector() -> onnx.ModelProto:
         helper.make_node("Transpose", ["all"], ["predictions"], perm=[0, 2, 1]),
     ]
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])],
         [helper.make_tensor_value_info("predictions", TensorProto.FLOAT, ["a", "b", "c"])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
@@ -139,7 +144,7 @@ def test_output_that_is_no_join_stays_whole(model: FloatModel) -> None:
     spec = ModelSpec(name="d", task="detection", decoder="yolov8", input=InputSpec(width=32, height=32))
     same, _ = with_roles(single, spec)
     assert same.outputs == ("raw",)
-    assert [name for name in outputs(same.content)] == ["raw"]
+    assert list(outputs(same.content)) == ["raw"]
 
 
 def test_equalisation_through_silu_keeps_the_function_and_evens_out_channels(model: FloatModel) -> None:
@@ -192,8 +197,8 @@ def test_bias_correction_takes_off_the_mean_that_rounding_adds() -> None:
         def constant(self, tensor: int) -> NDArray[np.float32] | None:
             return self.values.get(tensor)
 
-        def set_constant(self, tensor: int, values: NDArray[np.float32]) -> None:
-            self.values[tensor] = values
+        def give(self, operator: object, position: int, values: NDArray[np.float32]) -> None:
+            self.values[position] = values
 
     fake = Fake()
     assert correct_biases(fake, {0: mean}) == 1
@@ -207,3 +212,13 @@ def test_file_is_written_back_as_it_was(model: FloatModel, tmp_path: Path) -> No
     once = EditableModel(model.content).content()
     assert once == EditableModel(once).content()
     np.testing.assert_array_equal(outputs(once)["predictions"], outputs(model.content)["predictions"])
+
+
+def test_weights_that_operators_share_are_changed_for_one_only(model: FloatModel) -> None:
+    edited = EditableModel(model.content)
+    first, second, *_ = edited.named("CONV_2D")
+    second.inputs = list(first.inputs)
+    before = edited.weights(second.inputs[1])
+    edited.give(first, 1, before * 2)
+    np.testing.assert_array_equal(edited.weights(first.inputs[1]), before * 2)
+    np.testing.assert_array_equal(edited.weights(second.inputs[1]), before)

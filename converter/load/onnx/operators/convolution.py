@@ -12,7 +12,9 @@ from converter.load.onnx.values import Constant, Operand, Tensor, Value
 
 
 def convolution(node: Node, inputs: list[Operand | None]) -> Operand:
-    """Conv: normal, depthwise, or in groups (a convolution each: TFLite's grouped CONV_2D v6 is too new for TPUs)."""
+    """Conv: normal, depthwise, or in groups (a convolution each: TFLite's grouped CONV_2D v6 is too
+    new for TPUs).
+    """
     value = channels_last(node.given(inputs, 0))
     weights = node.constant(inputs[1], "weights").astype(np.float32)  # (out, in / groups, *kernel)
     bias = (

@@ -11,9 +11,6 @@ from converter.load.onnx.arrange import channels_last, constant_channels_last, p
 from converter.load.onnx.node import Node, Operator
 from converter.load.onnx.values import Constant, Moved, Operand, Tensor, Value
 
-_MAX_SOFTMAX = 16_000
-"""Values that the Edge TPU's SOFTMAX takes (coral.ai/docs/edgetpu/models-intro, supported operations)."""
-
 
 def unary(function: Callable[[Tensor], Tensor], nonnegative: bool = False) -> Operator:
     """An operator of one operand and no attribute."""
@@ -146,28 +143,17 @@ def softmax(node: Node, inputs: list[Operand | None]) -> Operand:
     over_one = node.opset >= 13 or int(np.prod(operand.shape[axis + 1 :])) == 1
     if isinstance(operand, Moved) and over_one and _lines_are_channels(operand, axis):
         source = channels_last(operand.source)
-        return operand.on(Value(row_softmax(source.tensor), True, True))
+        return operand.on(Value(tf.nn.softmax(source.tensor), True, True))
     value = value_of(operand)
     if not over_one:
         flat = tf.reshape(plain(value), [-1, int(np.prod(value.shape[axis:]))])
         return Value(tf.reshape(tf.nn.softmax(flat), value.shape), nonnegative=True)
     physical = value.axis(axis)
     if physical == value.rank - 1:
-        return Value(row_softmax(value.tensor), value.channels_last, True)
+        return Value(tf.nn.softmax(value.tensor), value.channels_last, True)
     order = [axis for axis in range(value.rank) if axis != physical] + [physical]
     moved = tf.nn.softmax(tf.transpose(value.tensor, order))
     return Value(tf.transpose(moved, list(np.argsort(order))), value.channels_last, True)
-
-
-def row_softmax(tensor: Tensor) -> Tensor:
-    """Softmax over the last axis; in several pieces where there are more values than an Edge TPU takes at once."""
-    shape = [int(size) for size in tensor.shape]
-    rows, width = int(np.prod(shape[:-1])), shape[-1]
-    pieces = next((n for n in range(1, rows + 1) if rows % n == 0 and rows // n * width <= _MAX_SOFTMAX), 1)
-    if pieces == 1:
-        return tf.nn.softmax(tensor)
-    parts = tf.split(tf.reshape(tensor, [1, rows, width]), pieces, axis=1)
-    return tf.reshape(tf.concat([tf.nn.softmax(part) for part in parts], axis=1), shape)
 
 
 def _lines_are_channels(moved: Moved, axis: int) -> bool:
@@ -181,7 +167,9 @@ def _lines_are_channels(moved: Moved, axis: int) -> bool:
 
 
 def batch_normalization(node: Node, inputs: list[Operand | None]) -> Operand:
-    """BatchNormalization with its running mean and variance; a product and a sum, which fold into a convolution."""
+    """BatchNormalization with its running mean and variance; a product and a sum, which fold into a
+    convolution.
+    """
     value = value_of(node.given(inputs, 0))
     scale, offset, mean, variance = (
         node.constant(inputs[i], name).astype(np.float64)

@@ -166,7 +166,9 @@ def space_to_depth(node: Node, inputs: list[Operand | None]) -> Operand:
 
 
 def depth_to_space(node: Node, inputs: list[Operand | None]) -> Operand:
-    """DepthToSpace (pixel shuffle) by TensorFlow's own, its channels first put in the order that it expects."""
+    """DepthToSpace (pixel shuffle) by TensorFlow's own, its channels first put in the order that it
+    expects.
+    """
     value, block = channels_last(node.given(inputs, 0)), int(node.get("blocksize", 1))
     if node.get("mode", "DCR") == "CRD":
         order = np.arange(value.shape[1]).reshape(-1, block * block).T.reshape(-1)
