@@ -12,23 +12,33 @@ from agent.alerts.credentials import broker_password
 from agent.alerts.mqtt import check_broker
 from agent.alerts.settings import BrokerSettings
 from agent.doctor.finding import Finding, ok, warn
+from agent.doctor.installation import Installation
 
 MOSQUITTO_CONF = Path("/etc/mosquitto/mosquitto.conf")
 _KEEPS = "persistence true, autosave_on_changes true and autosave_interval 1, each on a line of its own"
 _MANUAL = "in the broker's settings switch persistence on (mosquitto: persistence, autosave_on_changes)"
 
 
-def check_connection(settings: BrokerSettings, device: str) -> Iterator[Finding]:
+def check_connection(
+    settings: BrokerSettings, device: str, installation: Installation | None = None
+) -> Iterator[Finding]:
     """Whether the broker lets this device in.
 
     Args:
         settings: the broker.
         device: its name.
+        installation: the service whose password is to be used.
 
     Raises:
         BrokerError: it does not.
         ConfigError: the password cannot be read.
     """
+    if installation is not None:
+        try:
+            settings = installation.with_password(settings)
+        except PermissionError:
+            yield warn(f"{installation.credential}: only root may read it", "run doctor with sudo")
+            return
     started = time.monotonic()
     version = check_broker(settings, device)
     connect_ms = (time.monotonic() - started) * 1000

@@ -20,6 +20,7 @@ from agent.doctor.camera import check_camera
 from agent.doctor.devices import check_edge_tpu, check_libedgetpu, check_permissions
 from agent.doctor.finding import Check, Finding, Level, fail, ok, run_checks
 from agent.doctor.inference import check_model
+from agent.doctor.installation import installation_of
 from agent.doctor.machine import (
     check_clock,
     check_disk,
@@ -31,7 +32,6 @@ from agent.doctor.machine import (
 )
 from agent.errors import ConfigError
 
-UNIT = "edgetrack-agent.service"
 _STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
 
@@ -51,25 +51,28 @@ def diagnose(path: Path | None) -> Iterator[Finding]:
     groups = {"plugdev"} if tpu_wanted else set()
     if any(camera.kind in ("v4l2", "picamera") for camera in cameras):
         groups.add("video")
-    unit = unit_properties(UNIT)
+    installation = installation_of(path)
+    unit = unit_properties(installation.unit)
     outbox = config.outbox if config else OutboxSettings()
-    state = outbox_path(outbox, config.device if config else "device")
+    outbox_file = outbox_path(outbox, config.device if config else "device")
+    if installation.state is not None and outbox.path is None:
+        outbox_file = installation.state / outbox_file.name
     yield from run_checks(
         {
             "permissions": partial(check_permissions, groups),
             "edge tpu": partial(check_edge_tpu, wanted=tpu_wanted),
             "libedgetpu": partial(check_libedgetpu, wanted=tpu_wanted),
             "clock": check_clock,
-            "disk": partial(check_disk, state, outbox.max_size_mb),
+            "disk": partial(check_disk, outbox_file, outbox.max_size_mb),
             "disk wear": check_wear,
             "heat and power": check_heat,
-            "service": partial(check_unit, UNIT, unit),
+            "service": partial(check_unit, installation.unit, unit),
         }
     )
     if config is not None and path is not None:
         yield from run_checks(
             {
-                "broker": partial(check_connection, config.broker, config.device),
+                "broker": partial(check_connection, config.broker, config.device, installation),
                 "persistence": partial(check_persistence, config.broker),
             }
         )

@@ -19,6 +19,7 @@ from agent.doctor.camera import check_camera
 from agent.doctor.devices import check_edge_tpu, check_libedgetpu, check_permissions, tflite_of
 from agent.doctor.finding import Finding, Level, ok, run_checks
 from agent.doctor.inference import check_model
+from agent.doctor.installation import Installation
 from agent.doctor.machine import check_clock, check_disk, check_heat, check_python, check_unit, check_wear
 from agent.doctor.report import diagnose, worst
 from agent.errors import BrokerError
@@ -267,7 +268,7 @@ def test_python_and_clock_always_have_a_word() -> None:
 
 
 def test_broker_check_tells_wrong_password_from_right(
-    mosquitto_with_password: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    mosquitto_with_password: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = BrokerSettings(url=mosquitto_with_password.url, username="agent")
     monkeypatch.setenv("EDGETRACK_BROKER_PASSWORD", "right")
@@ -277,6 +278,13 @@ def test_broker_check_tells_wrong_password_from_right(
     monkeypatch.setenv("EDGETRACK_BROKER_PASSWORD", "wrong")
     with pytest.raises(BrokerError):
         list(check_connection(settings, "porch"))
+    monkeypatch.delenv("EDGETRACK_BROKER_PASSWORD")
+    credential = tmp_path / "edgetrack-broker-password"
+    service = Installation("edgetrack-agent.service", tmp_path, credential)
+    with pytest.raises(BrokerError):
+        list(check_connection(settings, "porch", service))
+    credential.write_text("right\n")
+    assert only(check_connection(settings, "porch", service)).level is Level.OK
 
 
 @pytest.mark.parametrize(

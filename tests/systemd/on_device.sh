@@ -62,6 +62,7 @@ chgrp edgetrack /etc/edgetrack/edgetrack.yaml; chmod 640 /etc/edgetrack/edgetrac
 systemctl reset-failed; systemctl enable -q $unit
 t=$(ms); systemctl start $unit; ok $? "start waits for READY=1, $(($(ms) - t)) ms"
 until_true 20 status_says "frames/s, broker connected"; ok $? "status: $(show StatusText)"
+edgetrack-agent doctor /etc/edgetrack/edgetrack.yaml >/tmp/doctor; ok $? "doctor as root, with the service's password: $(grep ' broker:' /tmp/doctor) | $(grep ' service:' /tmp/doctor)"
 pid=$(show MainPID)
 echo "     user $(stat -c %U /proc/$pid), memory $(show MemoryCurrent) of $(show MemoryMax) B, resident $(grep VmRSS /proc/$pid/status | tr -s "\t " " "), tasks $(show TasksCurrent)"
 grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/$pid/status | tr '\n' ' '; echo

@@ -11,7 +11,7 @@ import pytest
 
 from agent.alerts.credentials import CREDENTIAL
 from agent.doctor.devices import SERVICE_USER
-from agent.doctor.report import UNIT
+from agent.doctor.installation import installation_of
 from agent.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +93,17 @@ def test_unit_agrees_with_what_the_agent_reads(unit: str) -> None:
     assert found["RestartPreventExitStatus"] == [str(ConfigError.exit_code)]
     assert found["User"] == [SERVICE_USER]
     assert found["Type"] == ["notify"]
-    assert UNITS[0] == UNIT
+
+
+def test_doctor_looks_where_the_units_keep_things() -> None:
+    single, porch = (installation_of(Path(f"/etc/edgetrack/{n}.yaml")) for n in ("edgetrack", "porch"))
+    for installation, unit, name in ((single, UNITS[0], ""), (porch, UNITS[1], "porch")):
+        found = {key: values[0].replace("%i", name) for key, values in settings(unit).items()}
+        assert installation.unit == unit.replace("@", f"@{name}")
+        assert str(installation.state) == f"/var/lib/{found['StateDirectory']}"
+        assert str(installation.credential) == f"/etc/credstore/{found['LoadCredential'].split(':')[-1]}"
+        assert found["ExecStart"].endswith(f"/etc/edgetrack/{name or 'edgetrack'}.yaml")
+    assert installation_of(Path("edgetrack.yaml")).state is None
 
 
 def test_what_is_installed_is_what_is_uninstalled() -> None:
