@@ -52,7 +52,7 @@ class TrackerSettings(Section):
     from where it was expected. No more than for half a second."""
     height_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.75
     """Weight of the height cue: how much differing vertical extents speak against a pair; 0 is off."""
-    lost_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.15
+    lost_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.3
     """Weight of the time since a track was seen against it, in full from `lost_weight_after_s`; 0 is off."""
     lost_weight_after_s: PositiveSeconds = 1.5
     """After how many seconds without a detection `lost_weight` counts in full."""
@@ -69,7 +69,7 @@ class TrackerSettings(Section):
     """Detections that a track needs before it is confirmed. 1 reports at once, and false ones with it."""
     tentative_s: Seconds = 0.15
     """A track that is not yet confirmed and was not seen for longer than this is removed."""
-    lost_s: Seconds = 1.6
+    lost_s: Seconds = 1.8
     """A confirmed track that was not seen for longer than this is removed. Longer survives longer occlusions,
     at the price of old tracks that take over new objects."""
     border: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
