@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.errors import DataError, ModelError
+from agent.errors import DataError, ModelError, StorageError
 from agent.records import FloatArray, ImageArray, IntArray
 from agent.vision.model_spec import save_spec
 from models.architectures.classifier import (
@@ -24,6 +24,8 @@ from models.architectures.classifier import (
 from models.data.classification_set import ClassificationSet, load_classification_set, split
 from models.training.classifier_settings import ClassifierTraining
 from models.training.run_folder import RunFolder
+
+_CALIBRATION_PICTURES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ def train_classifier(
     settings: ClassifierTraining, on_step: Callable[[str, int], None] | None = None
 ) -> TrainedClassifier:
     """Train, or go on with a training that was killed, to the same end.
+
+    Beside the weights and the ModelSpec the run's folder gets `calibration.npz` and `held_out.npz` for the
+    converter.
 
     Args:
         settings: data, network and schedule.
@@ -86,9 +91,24 @@ def train_classifier(
         )
         run.save(trainer.groups, {"epoch": epoch, "best": best, "since_best": since_best})
         done = epoch
+    _save_inputs(run.path / "calibration.npz", data.rows(_evenly(len(data), _CALIBRATION_PICTURES)))
+    _save_inputs(run.path / "held_out.npz", held_out)
     spec_path = run.path / f"{settings.name}.json"
     save_spec(classifier_spec(settings.name, trainer.shape), spec_path)
     return TrainedClassifier(best_weights, spec_path, best, done)
+
+
+def _evenly(count: int, wanted: int) -> IntArray:
+    """At most `wanted` of the numbers 0 … count - 1, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(np.int64))
+
+
+def _save_inputs(path: Path, data: ClassificationSet) -> None:
+    """Pictures as the network sees them, `x`, and their classes, `y`: what the converter reads."""
+    try:
+        np.savez_compressed(path, x=to_input(data.images), y=data.classes)
+    except OSError as error:
+        raise StorageError(str(path), f"expected to write arrays, got {error.strerror or error}") from error
 
 
 def to_input(images: ImageArray) -> FloatArray:

@@ -1,0 +1,1 @@
+"""Settings of the trainings that the documentation shows; data only."""
