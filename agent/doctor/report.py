@@ -87,6 +87,8 @@ def _load(path: Path | None) -> tuple[Config | None, list[Finding]]:
     except ConfigError as error:
         advice = "mend the line; `edgetrack-agent example` shows every setting"
         return None, [fail(fault, advice) for fault in error.faults]
+    except Exception as error:  # noqa: BLE001 - it is reported as a finding, and the machine is looked at
+        return None, [fail(f"{path}: {type(error).__name__}: {error}", "report this as a bug")]
 
 
 def _cameras(path: Path, config: Config, *, service_runs: bool) -> Iterator[Finding]:
