@@ -19,6 +19,8 @@ Rows: TypeAlias = NDArray[np.intp]
 NO_ROWS: Rows = np.zeros(0, np.intp)
 _DENSE_PAIRS = 2500
 """Up to so many pairs it is cheaper to look at all than to sort."""
+_FEW_PAIRS = 64
+"""Up to so many pairs Python's sets find out sooner than NumPy's calls whether any compete."""
 _FORBIDDEN = -1e6
 """Value of a pair that may not be: no exchange of allowed ones gains as much."""
 
@@ -51,6 +53,8 @@ class Pairs(NamedTuple):
 
     def where(self, kept: NDArray[np.bool_]) -> Pairs:
         """The pairs for which `kept` (K,) is true."""
+        if np.logical_and.reduce(kept):
+            return self
         return Pairs(self.rows[kept], self.columns[kept], self.iou[kept], self.value[kept])
 
 
@@ -128,6 +132,8 @@ def assign(pairs: Pairs) -> tuple[Rows, Rows]:
     rows, columns, _, value = pairs
     count = len(rows)
     if count <= 1:
+        return rows, columns
+    if count <= _FEW_PAIRS and len(set(rows.tolist())) == count == len(set(columns.tolist())):
         return rows, columns
     per_row, per_column = np.bincount(rows), np.bincount(columns)
     if per_row.max() == 1 and per_column.max() == 1:

@@ -40,7 +40,8 @@ class ScoreScale:
         self._fixed = len(quantiles) > 0
         self._recent = np.zeros(_KEPT)
         self._count = 0
-        self._measured = 0
+        self._pending: list[Float64Array] = []
+        self._waiting = 0
         self.sharpening = 1.0
         """κ: 1 leaves scores as they are."""
         if self._fixed:
@@ -49,7 +50,8 @@ class ScoreScale:
     def clear(self) -> None:
         """Forget what was learnt."""
         if not self._fixed:
-            self._count = self._measured = 0
+            self._count = self._waiting = 0
+            self._pending = []
             self.sharpening = 1.0
 
     def __call__(self, scores: Float64Array) -> Float64Array:
@@ -62,37 +64,46 @@ class ScoreScale:
         return sharpened
 
     def _learn(self, scores: Float64Array) -> None:
-        strong = scores[scores >= _WEAKEST][:_KEPT]
-        places = (self._count + np.arange(len(strong))) % _KEPT
-        self._recent[places] = strong
-        self._count += len(strong)
         # While little is known every frame counts; later a look now and then is enough.
-        if self._count - self._measured > min(self._measured, _KEPT) // 16:
-            self._measure()
-
-    def _measure(self) -> None:
-        self._measured = self._count
+        self._pending.append(scores)
+        self._waiting += len(scores)
+        if self._waiting <= min(self._count, _KEPT) // 16:
+            return
+        found = np.concatenate(self._pending)
+        strong = found[found >= _WEAKEST][-_KEPT:]
+        self._recent[(self._count + np.arange(len(strong))) % _KEPT] = strong
+        self._count += len(strong)
+        self._pending, self._waiting = [], 0
         known = min(self._count, _KEPT)
-        if known and not self._fixed:
+        if known:
             sure = _sure_score(self._recent[:known])
             self.sharpening = _sharpening((known * sure + _PRIOR * SURE) / (known + _PRIOR))
 
     def state(self) -> dict[str, Any]:
         """What was learnt, in JSON types."""
-        return {"count": self._count, "recent": self._recent[: self._count].tolist()}
+        return {
+            "count": self._count,
+            "recent": self._recent[: self._count].tolist(),
+            "pending": [score for scores in self._pending for score in scores.tolist()],
+            "sharpening": self.sharpening,
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state()` gave.
 
         Raises:
-            KeyError, ValueError: it is not of that form.
+            KeyError, TypeError, ValueError: it is not of that form.
         """
+        count, sharpening = int(state["count"]), float(state["sharpening"])
         recent = np.asarray(state["recent"], np.float64)
-        if recent.shape != (min(state["count"], _KEPT),):
-            raise ValueError(f"expected {min(state['count'], _KEPT)} recent scores, got shape {recent.shape}")
+        pending = np.asarray(state["pending"], np.float64)
+        if recent.shape != (min(count, _KEPT),):
+            raise ValueError(f"expected {min(count, _KEPT)} recent scores, got shape {recent.shape}")
+        if not 1.0 <= sharpening <= _MAX_SHARPENING:
+            raise ValueError(f"expected a sharpening of 1 to {_MAX_SHARPENING:g}, got {sharpening}")
         self._recent[: len(recent)] = recent
-        self._count = int(state["count"])
-        self._measure()
+        self._count, self._pending, self._waiting = count, [pending], len(pending)
+        self.sharpening = sharpening
 
 
 def _sure_score(scores: Float64Array) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -152,15 +153,16 @@ class Tracker:
                 raise ValueError(f"expected version {_STATE_VERSION}, got {state['version']}")
             table = TrackTable.restored(state["next_id"], state["motion"], state["whole"], state["real"])
             time_s = -math.inf if state["time_s"] is None else float(state["time_s"])
+            scale = copy.deepcopy(self._scale)
+            if scale is not None and state["scores"] is not None:
+                scale.load(state["scores"])
             if self._forecast is not None and state["forecast"] is not None:
                 self._forecast.load(state["forecast"], len(table))
-            if self._scale is not None and state["scores"] is not None:
-                self._scale.load(state["scores"])
         except KeyError as error:
             raise DataError("tracker state", f"expected a field {error}, got none") from error
         except (TypeError, ValueError) as error:
             raise DataError("tracker state", str(error)) from error
-        self._table, self._time_s = table, time_s
+        self._table, self._time_s, self._scale = table, time_s, scale
 
     def update(
         self, detections: Detections, time_s: float, frame_size: tuple[int, int] | None = None
