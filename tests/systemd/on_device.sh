@@ -80,6 +80,7 @@ until_true 20 status_says "back "; ok $? "reload of a good one in $(($(ms) - t))
 [ "$(show MainPID)" = "$pid" ]; ok $? "in the same process"
 
 # A broker or camera that is away is no hang.
+until_true 20 status_says "frames/s, broker connected"; ok $? "before: $(show StatusText)"
 kill $broker; until_true 20 status_says "broker away"; ok $? "broker killed: $(show StatusText)"
 kill $camera; until_true 20 status_says "back lost"; ok $? "camera killed: $(show StatusText)"
 t=$(ms); while (($(ms) - t < 35000)); do sleep 1; done
