@@ -1,0 +1,61 @@
+"""What a real broker is told of a camera and of the device that its model runs on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from agent.alerts.publisher import AlertPublisher
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.camera_status import CameraStatus
+from agent.capture.status import SourceState, SourceStatus
+from agent.detect.device_status import DeviceState, DeviceStatus
+
+ONLINE = DeviceStatus("usb:0", DeviceState.ONLINE, "person_edgetpu.tflite")
+GONE = DeviceStatus("usb:0", DeviceState.FALLBACK, "person.tflite", "device usb:0: gone", 1, 0.71, 1)
+STILL_GONE = DeviceStatus("usb:0", DeviceState.FALLBACK, "person.tflite", "device usb:0: gone", 2, 1.4, 1)
+BACK = DeviceStatus("usb:0", DeviceState.ONLINE, "person_edgetpu.tflite", attempt=2, faults=1)
+
+
+def test_source_and_device_are_published_together_and_a_lost_device_is_an_alert(mosquitto, tmp_path):
+    outbox = OutboxSettings(path=tmp_path / "outbox.sqlite")
+    words = ["mosquitto_sub", "-p", str(mosquitto.port), "-q", "1", "-i", "listener", "-c", "-W", "30"]
+    topics = ["-t", "edgetrack/porch/front/status", "-t", "edgetrack/porch/agent/alerts"]
+    # A session that the broker keeps, so that nothing is missed however slowly the next one starts.
+    subprocess.run([*words, "-E", *topics], check=True, timeout=30)
+    with AlertPublisher(BrokerSettings(url=mosquitto.url), outbox, "porch") as publisher:
+        status = CameraStatus(publisher, "front")
+        status.on_device(ONLINE)
+        status.on_source(SourceStatus("front", SourceState.ONLINE))
+        for report in (GONE, STILL_GONE, BACK):
+            status.on_device(report)
+        status.set_state("stopped")
+        assert publisher.drain(20)
+    alerts: list[dict[str, Any]] = []
+    state: dict[str, Any] = {}
+    reading = [*words, "-F", "%t %p", *topics]
+    with subprocess.Popen(reading, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout is not None
+        for line in listener.stdout:  # ends by -W
+            topic, text = line.split(" ", 1)
+            if topic.endswith("/alerts"):
+                alerts.append(json.loads(text))
+            else:
+                state = json.loads(text)
+            if len(alerts) == 2 and state.get("state") == "stopped":
+                break
+        listener.terminate()
+    told = [(alert["kind"], alert["evidence"]["state"], alert["evidence"]["camera"]) for alert in alerts]
+    assert told == [("device", "fallback", "front"), ("device", "online", "front")]
+    assert alerts[0]["evidence"]["reason"] == "device usb:0: gone"
+    assert state["state"] == "stopped"
+    assert state["device"] == {
+        "name": "usb:0",
+        "state": "online",
+        "model": "person_edgetpu.tflite",
+        "reason": "",
+        "attempt": 2,
+        "next_try_s": 0.0,
+        "faults": 1,
+    }
