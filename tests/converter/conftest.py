@@ -50,6 +50,6 @@ def sequence_models(
             [sys.executable, str(TRAINING), version, str(folder)],
             check=True,
             capture_output=True,
-            timeout=280,
+            timeout=900,
         )
     return folder

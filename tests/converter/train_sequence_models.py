@@ -17,6 +17,11 @@ def main(version: str, folder: Path) -> None:
     else:
         import keras
     layers = keras.layers
+    import tensorflow as tf
+
+    # More threads than free cores spin on each of the many tiny steps.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     keras.utils.set_random_seed(1)
     rows, picture, volume = (28, 28), (28, 28, 1), (4, 28, 28, 1)
     causal = {"padding": "causal", "activation": "relu"}
