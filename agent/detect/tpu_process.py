@@ -166,7 +166,7 @@ class TpuProcess:
         """Set the states that recurrent operators keep between calls to zero, with the next `invoke`."""
         self._reset = Operation.RESET
 
-    def died(self, expected: str = "expected it to go on") -> WorkerError:
+    def died(self, expected: str = "expected it to stay") -> WorkerError:
         """What to say of the end of the process."""
         return self._error(f"{expected}, {self.process.death()}")
 

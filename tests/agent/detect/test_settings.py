@@ -21,8 +21,11 @@ def test_devices_of_either_bus_are_taken(device):
     [
         ({}, "model: expected the path"),
         ({"kind": "motion", "model": "m.tflite"}, "expected none for kind motion"),
-        ({"model": "m.tflite", "device": "gpu"}, "device"),
+        ({"model": "m.tflite", "device": "gpu"}, "expected cpu, edgetpu, usb, usb:0, pci:0 …, got 'gpu'"),
         ({"model": "m.tflite", "device": "usb:x"}, "device"),
+        ({"model": "m.tflite", "device": "fake:0"}, "device"),
+        ({"model": "m.tflite", "isolate": "sometimes"}, "isolate"),
+        ({"model": "m.tflite", "deadline_s": 0}, "deadline_s"),
         ({"model": "m.tflite", "min_score": 1.5}, "min_score"),
         ({"model": "m.tflite", "min_area": 0.5, "max_area": 0.1}, "at most max_area"),
         ({"model": "m.tflite", "min_scores": 0.5}, "min_scores"),
