@@ -4,9 +4,10 @@
 
 Without a model, TensorFlow writes a small one with a 320 x 320 uint8 input and SSD-sized outputs. A frame is
 what the detector does: copy the picture in, invoke, copy the outputs out. The reference is a process that
-only sends 16 bytes back: what a switch to another process and back costs on this machine at this moment, which is
-nearly all of it where others compete for the cores. Prints one line of JSON; an overhead is the difference of
-the medians, or of the 10th percentiles, of one run: the median, least and most of that over the runs.
+only sends 16 bytes back: what a switch to another process and back costs on this machine at this moment.
+Where others compete for the cores, waiting for one is nearly all of it. Prints one line of JSON; an overhead
+is the difference of the medians, or of the 10th percentiles, of one run: the median, least and most of that
+over the runs.
 """
 
 from __future__ import annotations
