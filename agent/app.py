@@ -10,93 +10,29 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from rich.console import Console
-from ulid import ULID
 
 from agent.alerts.publisher import AlertPublisher, outbox_path
 from agent.alerts.schema import ModelPart
+from agent.alerts.snapshot import SnapshotKeeper
+from agent.assembly import build_pipeline
 from agent.camera_status import CameraStatus
-from agent.capture.reader import FrameReader, SourceStatus
 from agent.capture.source import open_source
 from agent.config import CameraSettings, Config, load_config
-from agent.detect.detector import Detector, Prepared, open_detector, probe_detector
+from agent.detect.detector import open_detector, probe_detector
 from agent.errors import BrokerError, ConfigError, EdgetrackError
 from agent.observers import AnnotatedVideo, ProgressBars, Recorder
 from agent.operations import Operations
 from agent.pipeline import CameraPipeline, CameraSummary, Observer
-from agent.records import Alert, Frame
+from agent.records import Alert
 from agent.rules.engine import RuleEngine
 from agent.rules.masks import DetectionMasks
+from agent.rules.settings import rule_names
 from agent.run_control import RunControl
 from agent.service import CameraProgress, Notifier, ServiceWatch, configure_logging
-from agent.stage_times import StageTimes
-from agent.track import Tracker
-from agent.track.settings import TrackerSettings
 
 log = logging.getLogger("edgetrack")
 _STOP_S = 1.0
 """For the last alerts, and again for saying offline, so that a stop takes less than five seconds in all."""
-
-
-def build_pipeline(
-    camera: str,
-    settings: CameraSettings,
-    *,
-    publish: Callable[[Alert], object],
-    on_status: Callable[[SourceStatus], None] | None = None,
-    detector: Detector | None = None,
-    times: StageTimes | None = None,
-) -> CameraPipeline:
-    """Open a camera's detector and join the stages; the source is opened by the reader's thread.
-
-    Args:
-        camera: its name.
-        settings: its section.
-        publish: takes each alert.
-        on_status: told when the source is lost, frozen or back.
-        detector: instead of the configured one, for several cameras that share a model.
-        times: receives the stages' durations.
-
-    Raises:
-        ModelError, ConfigError: a model, labels or rules that do not fit each other.
-    """
-    detector = detector or open_detector(settings.detector)
-    times = times or StageTimes()
-    opened = detector
-
-    def prepare(frame: Frame) -> Prepared:
-        with times.measure("letterbox"):
-            return opened.prepare(frame)
-
-    return CameraPipeline(
-        camera,
-        reader=FrameReader(
-            lambda: open_source(settings),
-            settings,
-            camera=camera,
-            prepare=prepare,
-            on_status=on_status,
-            on_read=lambda duration_s: times.add("capture", duration_s),
-        ),
-        detector=detector,
-        masks=DetectionMasks(settings.masks, detector.labels),
-        tracker=Tracker(tracker_settings(settings.tracker, detector.score_levels)),
-        rules=RuleEngine(settings, labels=detector.labels, new_id=lambda: str(ULID())),
-        publish=publish,
-        times=times,
-    )
-
-
-def tracker_settings(settings: TrackerSettings, score_levels: Sequence[float]) -> TrackerSettings:
-    """The settings with score levels on the scale of the detector; what the user set stays.
-
-    The levels that a detector states hold from the first frame, so there is nothing to learn of its scores.
-    """
-    names = ("low_score", "high_score", "birth_score")
-    given = settings.model_dump(exclude_unset=True)
-    if given.get("learn_scores") or not score_levels:
-        return settings
-    own = dict(zip(names, score_levels, strict=True))
-    return TrackerSettings.model_validate({"learn_scores": False, **own, **given})
 
 
 def check_config(path: Path, *, tpu_in_use: bool = False) -> Config:
@@ -283,17 +219,27 @@ class App:
         bars: ProgressBars | None,
         stack: ExitStack,
     ) -> CameraPipeline:
-        model = ModelPart(name=camera.detector.model.stem if camera.detector.model else "motion")
-
+        model = ModelPart(name=camera.detector.model.stem) if camera.detector.model else None
         status = self._statuses[name] = CameraStatus(publisher, name)
         detector = open_detector(camera.detector, status.on_device)
         stack.callback(detector.close)
+        rules = zip(rule_names(camera.rules), camera.rules, strict=True)
+        pictured = {rule for rule, settings in rules if settings.snapshot}
+
+        def publish(alert: Alert) -> None:
+            picture = pipeline.picture_of(alert) if alert.rule in pictured else None
+            snapshot = publisher.publish_snapshot(name, alert.rule, picture) if picture else None
+            publisher.publish(alert, name, model=model, snapshot=snapshot)
+
+        zones = {zone: place.points for zone, place in camera.zones.items()}
+        keeper = SnapshotKeeper(self._config.snapshots, detector.labels, zones) if pictured else None
         pipeline = build_pipeline(
             name,
             camera,
-            publish=lambda alert: publisher.publish(alert, name, model=model),
+            publish=publish,
             on_status=status.on_source,
             detector=detector,
+            snapshots=keeper,
         )
         stack.callback(pipeline.reader.close)
         observers, labels = pipeline.observers, detector.labels

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.settings import BrokerSettings, OutboxSettings
-from agent.app import build_pipeline
+from agent.assembly import build_pipeline
 from agent.config import CameraSettings, make_section
 from agent.detect.runner import Runner
 from agent.detect.tflite_detector import TfliteDetector

@@ -9,9 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from agent.alerts.settings import BrokerSettings, FrigateSettings, HomeAssistantSettings, OutboxSettings
+from agent.alerts.settings import (
+    BrokerSettings,
+    FrigateSettings,
+    HomeAssistantSettings,
+    OutboxSettings,
+    SnapshotSettings,
+)
+from agent.alerts.topics import RESERVED_CAMERA_NAMES
 from agent.capture.settings import SourceSettings
 from agent.detect.settings import DetectorSettings
 from agent.errors import ConfigError
@@ -54,10 +61,20 @@ class Config(Section):
     """Discovery by Home Assistant."""
     frigate: FrigateSettings = FrigateSettings()
     """Events in the shape of Frigate's."""
+    snapshots: SnapshotSettings = SnapshotSettings()
+    """Pictures of alerts, for rules with `snapshot: true`."""
     defaults: DefaultSettings = DefaultSettings()
     """Sections that cameras share."""
     cameras: dict[Name, CameraSettings] = Field(min_length=1)
     """Cameras by name."""
+
+    @field_validator("cameras")
+    @classmethod
+    def _check_camera_names(cls, cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
+        for name in cameras:
+            if name in RESERVED_CAMERA_NAMES:
+                raise ValueError(f"expected a name that is no topic of the device itself, got {name}")
+        return cameras
 
     @model_validator(mode="before")
     @classmethod

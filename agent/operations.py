@@ -22,6 +22,7 @@ from agent.alerts.commands import (
     Resume,
     SetArmed,
     SetMinScore,
+    Snapshot,
     TestAlert,
 )
 from agent.alerts.home_assistant import CameraEntities
@@ -77,6 +78,7 @@ class Operations:
             SetMinScore: self._set_min_score,
             Pause: lambda command: self._pause(command.camera, True),
             Resume: lambda command: self._pause(command.camera, False),
+            Snapshot: self._snapshot,
             TestAlert: self._test_alert,
             Reload: self._take_configuration,
         }
@@ -182,6 +184,11 @@ class Operations:
         pipeline.paused = paused
         self._publisher.set_camera_status(camera, {"state": "paused" if paused else "online"})
 
+    def _snapshot(self, command: Snapshot) -> Mapping[str, Any]:
+        (pipeline,) = self._cameras(command.camera)
+        picture = pipeline.call(pipeline.picture_of_now)
+        return self._publisher.publish_snapshot(command.camera, "now", picture).model_dump()
+
     def _test_alert(self, command: TestAlert) -> Mapping[str, Any]:
         self._cameras(command.camera)
         now_s = time.monotonic()
@@ -256,5 +263,6 @@ def _entities(camera: CameraSettings, rules: RuleEngine) -> CameraEntities:
         zones=tuple(camera.zones),
         tripwires=tuple(camera.tripwires),
         rules=tuple(rules.names),
+        snapshots=tuple(name for name, rule in zip(rules.names, camera.rules, strict=True) if rule.snapshot),
         kinds=tuple(sorted(kinds)),
     )

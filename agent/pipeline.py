@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from agent.alerts.snapshot import Picture, SnapshotKeeper
 from agent.capture.reader import FrameReader
 from agent.detect.detector import Detector, Prepared
 from agent.errors import EdgetrackError
@@ -68,6 +69,7 @@ class CameraPipeline:
         reader: hands over (frame, prepared) pairs; `prepare` of `detector` runs in its thread.
         detector, masks, tracker, rules: the stages; their state belongs to this pipeline.
         publish: takes each alert; returns when it is safe on disk.
+        snapshots: keeps the best picture of each track, where a rule asks for pictures.
         times: receives the duration of each stage.
 
     `observers` are called with every step, after its alerts are safe.
@@ -84,6 +86,7 @@ class CameraPipeline:
         rules: RuleEngine,
         publish: Callable[[Alert], object],
         times: StageTimes,
+        snapshots: SnapshotKeeper | None = None,
     ) -> None:
         self.summary = CameraSummary(camera)
         self.observers: list[Observer] = []
@@ -101,11 +104,35 @@ class CameraPipeline:
         """While true, frames are taken and not looked at."""
         self.min_score = 0.0
         """Detections below it are ignored, on top of what the detector leaves out."""
+        self.snapshots = snapshots
+        self.latest: tuple[Frame, Detections, Tracks] | None = None
+        """The last frame that was looked at, where pictures are kept."""
         self._publish = publish
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._ended = threading.Event()
         self._counted: set[int] = set()
         """Living tracks that `summary.tracks` has counted."""
+
+    def picture_of_now(self) -> Picture:
+        """The scene as it was last looked at, anonymised; call it in the camera's thread.
+
+        Raises:
+            EdgetrackError: there was no frame yet, or pictures are not kept.
+        """
+        if self.snapshots is None or self.latest is None:
+            raise EdgetrackError(
+                f"camera {self.summary.camera}",
+                "expected a frame and a rule with `snapshot: true`, got none",
+            )
+        frame, detections, tracks = self.latest
+        return self.snapshots.picture_of_scene(frame.image, tracks, detections)
+
+    def picture_of(self, alert: Alert) -> Picture | None:
+        """The best picture of an alert's track, else of the scene; None before the first frame."""
+        if self.snapshots is None or self.latest is None:
+            return None
+        picture = self.snapshots.picture_of(alert.track.id) if alert.track is not None else None
+        return picture or self.picture_of_now()
 
     def call(self, action: Callable[[], T], timeout_s: float = 5.0) -> T:
         """Do something between two frames, in the camera's thread; at once when that is not running.
@@ -192,6 +219,9 @@ class CameraPipeline:
         with times.measure("rules"):
             alerts = tuple(self.rules.update(tracks, frame.time_s, frame.wall_s, frame.size))
         with times.measure("publish"):
+            if self.snapshots is not None:
+                self.latest = (frame, detections, tracks)
+                self.snapshots.update(frame.image, tracks, detections)
             for alert in alerts:
                 self._publish(alert)
         summary.frames += 1

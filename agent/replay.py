@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent.app import tracker_settings
+from agent.assembly import build_tracker
 from agent.config import CameraSettings, load_config
 from agent.errors import ConfigError, DataError
 from agent.recording import RecordedFrame, Recording, RecordingHeader
 from agent.rules.masks import DetectionMasks
 from agent.rules.replay import alert_line, explain_alert, replay
 from agent.rules.trace import Trace
-from agent.track import Tracker
 
 _ALL = 10_000_000  # decisions kept for --explain: more than an hour-long recording makes
 
@@ -84,7 +83,7 @@ def _with_tracks(frames: Iterator[RecordedFrame], path: Path) -> Iterator[Record
 def _tracked_again(
     frames: Iterator[RecordedFrame], settings: CameraSettings, header: RecordingHeader, path: Path
 ) -> Iterator[RecordedFrame]:
-    tracker = Tracker(tracker_settings(settings.tracker, header.score_levels))
+    tracker = build_tracker(settings.tracker, header.score_levels)
     masks = DetectionMasks(settings.masks, header.labels)
     for frame in frames:
         if frame.detections is None:

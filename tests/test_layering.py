@@ -27,6 +27,7 @@ CORE = (
 # Modules of agent/ that join stages: the application, its commands and what they are made of.
 JOINERS = (
     "app",
+    "assembly",
     "bench",
     "camera_status",
     "cli",

@@ -93,10 +93,11 @@ class SnapshotKeeper:
 
         Args:
             image: (H, W, 3) uint8 BGR; not changed, not kept.
-            tracks: all of them; pictures of removed ones are dropped.
+            tracks: all of them; pictures of removed ones are dropped with the next frame, so that what is told
+                of their end can still have one.
             detections: of this frame, so that people who are not tracked are anonymised too.
         """
-        present = set(tracks.ids[tracks.states != TrackState.REMOVED].tolist())
+        present = set(tracks.ids.tolist())
         self._best = {track: best for track, best in self._best.items() if track in present}
         height, width = image.shape[:2]
         for row in np.flatnonzero(tracks.states == TrackState.CONFIRMED).tolist():

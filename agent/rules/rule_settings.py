@@ -40,6 +40,10 @@ class RuleBase(Section):
     update_every_s: Annotated[float, Field(ge=1.0)] | None = None
     """While an incident lasts, tell of it again this often; None: only of its start and end."""
 
+    snapshot: bool = False
+    """Whether its alerts come with a picture: the best one of the object so far, anonymised as `snapshots`
+    says."""
+
     @model_validator(mode="after")
     def _check_areas(self) -> RuleBase:
         if self.min_area > self.max_area:

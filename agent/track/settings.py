@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -22,6 +23,8 @@ class TrackerSettings(Section):
     motion: Literal["kalman", "lstm", "auto"] = "auto"
     """How lost tracks move on. "kalman": constant velocity, damped. "lstm": the motion model corrects that
     forecast, and it is an error if there is none. "auto": the motion model where there is one."""
+    motion_model: Path | None = None
+    """The motion model's `.tflite`; left out: the one that ships."""
     across_classes: bool = False
     """False: a track takes only detections of its own class. True: it takes any, and its label is the one
     its detections voted for; for detectors that waver between classes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -132,8 +134,6 @@ def test_stop_signal_ends_a_run_cleanly(mosquitto: Mosquitto, tmp_path: Path) ->
 def test_source_that_is_no_video_is_one_line(tmp_path: Path, name: str, content: bytes | None) -> None:
     path = tmp_path / name
     if content == b"PNG":
-        import cv2
-
         encoded = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1]
         content = encoded.tobytes()
     if content == b"CUT":
@@ -265,3 +265,51 @@ def test_replay_gives_the_alerts_of_the_run_and_the_same_bytes_each_time(
     assert any("told" in line for line in why[1:])
     unknown = agent("replay", recording, "--config", config, "--explain-rule", "none")
     assert (unknown.returncode, "zone-drive" in one_line(unknown)) == (78, True)
+
+
+def test_rule_that_asks_for_a_picture_sends_it_anonymised_beside_its_alert(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    config = street(tmp_path, mosquitto.url)
+    config.write_text(config.read_text().replace("when: [enter]", "when: [enter], snapshot: true"))
+    with subprocess.Popen(
+        [
+            "mosquitto_sub",
+            "-p",
+            str(mosquitto.port),
+            "-t",
+            "edgetrack/demo/street/alerts",
+            "-q",
+            "1",
+            "-W",
+            "60",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as receiver:
+        done = agent("run", config)
+        assert done.returncode == 0, done.stderr
+        receiver.terminate()
+        assert receiver.stdout is not None
+        alerts = [json.loads(line) for line in receiver.stdout]
+    pictured = [alert for alert in alerts if alert["kind"] == "enter"]
+    assert len(pictured) == TRUTH["expected"]["entries"]
+    assert all("snapshot" not in alert for alert in alerts if alert["kind"] == "cross")
+    jpeg = subprocess.run(
+        [
+            "mosquitto_sub",
+            "-p",
+            str(mosquitto.port),
+            "-t",
+            pictured[-1]["snapshot"]["topic"],
+            "-C",
+            "1",
+            "-N",
+            "-W",
+            "5",
+        ],
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert hashlib.sha256(jpeg).hexdigest() == pictured[-1]["snapshot"]["sha256"]
+    assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2] == (360, 640)

@@ -68,6 +68,11 @@ def test_good_file_loads_and_paths_start_at_its_folder(tmp_path: Path) -> None:
             "points: [[0.1, 0.5], [0.6, 1.5], [0.6, 1.0]]",
             "edgetrack.yaml:10 cameras.front.zones.drive.points.1.1: expected at most 1, got 1.5",
         ),
+        (
+            "  front:",
+            "  status:",
+            "edgetrack.yaml:4 cameras: expected a name that is no topic of the device itself",
+        ),
         ("device: porch", "device: [a]", "edgetrack.yaml:1 device: expected text, got ['a']"),
         ("device: porch", "device: a/b", "edgetrack.yaml:1 device: expected letters, digits, _ and -"),
         ("device: porch\n", "", "edgetrack.yaml:1 device: expected a value, got nothing; add the key"),

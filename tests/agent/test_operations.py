@@ -13,7 +13,7 @@ import pytest
 from agent.alerts.commands import parse_request
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.settings import BrokerSettings, OutboxSettings
-from agent.app import build_pipeline
+from agent.assembly import build_pipeline
 from agent.config import Config, load_config
 from agent.errors import EdgetrackError
 from agent.operations import Operations
@@ -113,7 +113,7 @@ def test_disarming_one_rule_leaves_the_other_and_is_published(device: Device) ->
         ("set_armed", {"armed": False, "camera": "none"}, "camera: expected one of street, got none"),
         ("reset_counts", {"place": "none"}, "place: expected one of drive, street, got none"),
         ("pause", {"camera": "none"}, "camera: expected one of street, got none"),
-        ("snapshot", {"camera": "street"}, "snapshot: expected a command that this"),
+        ("snapshot", {"camera": "street"}, "camera street: expected a frame and a rule"),
     ],
 )
 def test_command_that_cannot_be_carried_out_changes_nothing(

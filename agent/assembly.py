@@ -1,0 +1,111 @@
+"""The stages of one camera, built from its section of the configuration and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ulid import ULID
+
+from agent.alerts.snapshot import SnapshotKeeper
+from agent.capture.reader import FrameReader, SourceStatus
+from agent.capture.source import open_source
+from agent.config import CameraSettings
+from agent.detect.detector import Detector, Prepared, open_detector
+from agent.detect.interpreter import Interpreter
+from agent.pipeline import CameraPipeline
+from agent.records import Alert, Frame
+from agent.rules.engine import RuleEngine
+from agent.rules.masks import DetectionMasks
+from agent.stage_times import StageTimes
+from agent.track import Tracker
+from agent.track.motion_lstm import MotionModel
+from agent.track.settings import TrackerSettings
+
+_SHIPPED_MOTION_MODEL = Path(__file__).resolve().parent.parent / "models" / "artefacts" / "motion_lstm.tflite"
+
+
+def build_pipeline(
+    camera: str,
+    settings: CameraSettings,
+    *,
+    publish: Callable[[Alert], object],
+    on_status: Callable[[SourceStatus], None] | None = None,
+    detector: Detector | None = None,
+    times: StageTimes | None = None,
+    snapshots: SnapshotKeeper | None = None,
+) -> CameraPipeline:
+    """Open a camera's detector and join the stages; the source is opened by the reader's thread.
+
+    Args:
+        camera: its name.
+        settings: its section.
+        publish: takes each alert.
+        on_status: told when the source is lost, frozen or back.
+        detector: instead of the configured one, for several cameras that share a model.
+        times: receives the stages' durations.
+        snapshots: keeps pictures for alerts.
+
+    Raises:
+        ModelError, ConfigError: a model, labels or rules that do not fit each other.
+    """
+    detector = detector or open_detector(settings.detector)
+    times = times or StageTimes()
+    opened = detector
+
+    def prepare(frame: Frame) -> Prepared:
+        with times.measure("letterbox"):
+            return opened.prepare(frame)
+
+    return CameraPipeline(
+        camera,
+        reader=FrameReader(
+            lambda: open_source(settings),
+            settings,
+            camera=camera,
+            prepare=prepare,
+            on_status=on_status,
+            on_read=lambda duration_s: times.add("capture", duration_s),
+        ),
+        detector=detector,
+        masks=DetectionMasks(settings.masks, detector.labels),
+        tracker=build_tracker(settings.tracker, detector.score_levels),
+        rules=RuleEngine(settings, labels=detector.labels, new_id=lambda: str(ULID())),
+        publish=publish,
+        times=times,
+        snapshots=snapshots,
+    )
+
+
+def build_tracker(settings: TrackerSettings, score_levels: Sequence[float]) -> Tracker:
+    """A tracker whose score levels are on the scale of the detector; what the user set stays.
+
+    The levels that a detector states hold from the first frame, so there is nothing to learn of its scores.
+
+    Args:
+        settings: the camera's section.
+        score_levels: of the detector; empty when not known.
+
+    Raises:
+        ModelError: the motion model is not there, or does not fit.
+    """
+    names = ("low_score", "high_score", "birth_score")
+    given = settings.model_dump(exclude_unset=True)
+    if score_levels and not given.get("learn_scores"):
+        own = dict(zip(names, score_levels, strict=True))
+        settings = TrackerSettings.model_validate({"learn_scores": False, **own, **given})
+    return Tracker(settings, motion_model=_motion_model(settings))
+
+
+def _motion_model(settings: TrackerSettings) -> MotionModel | None:
+    """The model that forecasts lost tracks: the configured one, or the one that ships.
+
+    Raises:
+        ModelError: it is not there, or does not fit.
+    """
+    if settings.motion == "kalman":
+        return None
+    path = settings.motion_model or _SHIPPED_MOTION_MODEL
+    if settings.motion == "auto" and settings.motion_model is None and not path.is_file():
+        return None
+    return MotionModel(Interpreter(path, threads=1))
