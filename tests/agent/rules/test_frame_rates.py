@@ -94,7 +94,7 @@ def test_five_minutes_at_three_rates_give_the_same_incidents(play: Any, walk: An
     assert compare(play, walk, 5.0, (15.0, 5.0, 7.3)) > 100
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_half_an_hour_at_four_rates_gives_the_same_incidents(play: Any, walk: Any) -> None:
     assert compare(play, walk, 30.0, (30.0, 15.0, 10.0, 5.0)) > 1000
