@@ -93,8 +93,8 @@ class SnapshotKeeper:
 
         Args:
             image: (H, W, 3) uint8 BGR; not changed, not kept.
-            tracks: all of them; pictures of removed ones are dropped with the next frame, so that what is told
-                of their end can still have one.
+            tracks: all of them; pictures of removed ones are dropped with the next frame, so that what is
+                told of their end can still have one.
             detections: of this frame, so that people who are not tracked are anonymised too.
         """
         present = set(tracks.ids.tolist())

@@ -1,7 +1,7 @@
 """scipy's linear sum assignment, without the rest of scipy.optimize.
 
-The public import brings 320 modules, 33 MB and 0.4 s on a workstation. The compiled solver needs none of them;
-where a scipy keeps it elsewhere, the public import serves.
+The public import brings 320 modules, 33 MB and 0.4 s on a workstation. The compiled solver needs none of
+them; where a scipy keeps it elsewhere, the public import serves.
 """
 
 from __future__ import annotations
