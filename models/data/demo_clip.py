@@ -29,7 +29,7 @@ RATE_HZ = 15.0
 DURATION_S = 14.6
 SEED = 11
 TRIPWIRE_NAME, ZONE_NAME = "street", "drive"
-_WIRE_GROUND = np.array([[10.5, 20.6], [10.5, 8.3]], np.float32)
+_WIRE_GROUND = np.array([[10.5, 18.6], [10.5, 8.3]], np.float32)
 _ZONE_GROUND = np.array([[2.0, 8.5], [6.5, 8.5]], np.float32)
 _ZONE_AT_EDGE = ((0.879, 1.0), (0.437, 1.0))
 """Where the drive's sides leave the picture at its lower edge."""
