@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.alerts.publisher import AlertPublisher
 from agent.capture.status import SourceStatus
-from agent.detect.device_status import DeviceState, DeviceStatus
+from agent.detect.device_status import DeviceState, DeviceStatus, log_status
 
 
 class CameraStatus:
@@ -40,7 +40,8 @@ class CameraStatus:
         )
 
     def on_device(self, status: DeviceStatus) -> None:
-        """Publish a change of the device."""
+        """Log and publish a change of the device."""
+        log_status(status)
         device = {
             "name": status.device,
             "state": str(status.state),

@@ -98,7 +98,8 @@ def open_detector(settings: DetectorSettings, on_device: OnDevice | None = None)
 
     Args:
         settings: a camera's.
-        on_device: told when an Edge TPU is lost, which the CPU then stands in for, and when it is back.
+        on_device: told when an Edge TPU is lost, which the CPU then stands in for, and when it is back;
+            without it that is logged.
 
     Raises:
         ModelError: the model, its spec, its labels or the runtime do not fit.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+_log = logging.getLogger("edgetrack.detect")
 
 
 class DeviceState(StrEnum):
@@ -54,3 +57,8 @@ class DeviceStatus:
 
 OnDevice: TypeAlias = Callable[[DeviceStatus], None]
 """Told of each change; called from the detector's thread or from one of the device's own."""
+
+
+def log_status(status: DeviceStatus) -> None:
+    """Log a change: a warning when something is wrong."""
+    _log.log(logging.WARNING if status.reason else logging.INFO, "%s", status)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.detect.device_status import DeviceState, DeviceStatus, OnDevice
+from agent.detect.device_status import DeviceState, DeviceStatus, OnDevice, log_status
 from agent.detect.runner import Runner
 from agent.detect.tpu_process import TpuProcess, WorkerError
 from agent.errors import ModelError
@@ -36,7 +36,7 @@ class FailoverInterpreter:
         device: its name, for reports.
         spawn: starts the process, without waiting for it.
         standby: the same model for the CPU, loaded; None when there is none. Closed with this object.
-        on_device: told of each change.
+        on_device: told of each change; without it they are logged.
         start_deadline_s: within which the model is loaded and probed.
         retry_min_s, retry_max_s: pauses before the first and later attempts; a random part of up to half is
             taken off.
@@ -61,7 +61,7 @@ class FailoverInterpreter:
         self._device = device
         self._spawn = spawn
         self._standby = standby
-        self._on_device = on_device
+        self._on_device = on_device or log_status
         self._start_deadline_s = start_deadline_s
         self._retry_min_s = retry_min_s
         self._retry_max_s = retry_max_s
@@ -186,24 +186,31 @@ class FailoverInterpreter:
 
     def _keep(self) -> None:
         """The body of the thread: start the process, wait for its end, pause, and again."""
-        while not self._closing.is_set():
-            worker = None
-            try:
-                worker = self._newest = self._spawn()
-                if self._closing.is_set():
-                    worker.process.kill()
-                worker.start(self._start_deadline_s)
-                self._offer(worker)
-            except ModelError as error:
-                self._lost(None, error)
-                if worker is not None:
-                    worker.process.kill()
+        try:
+            while not self._closing.is_set():
+                self._start_and_watch()
+                self._closing.wait(self._retry_s - time.monotonic())
+        finally:
             self._decided.set()
+
+    def _start_and_watch(self) -> None:
+        """One life of the process."""
+        worker = None
+        try:
+            worker = self._newest = self._spawn()
+            if self._closing.is_set():
+                worker.process.kill()
+            worker.start(self._start_deadline_s)
+            self._offer(worker)
+        except ModelError as error:
+            self._lost(None, error)
             if worker is not None:
-                self._watch(worker)
-                with self._use:
-                    worker.close()
-            self._closing.wait(self._retry_s - time.monotonic())
+                worker.process.kill()
+        self._decided.set()
+        if worker is not None:
+            self._watch(worker)
+            with self._use:
+                worker.close()
 
     def _offer(self, worker: TpuProcess) -> None:
         """Let the next frame run on a process that has passed its probe.
@@ -259,12 +266,10 @@ class FailoverInterpreter:
     def _report(self, state: DeviceState, model: str, reason: str = "", next_try_s: float = 0.0) -> None:
         status = DeviceStatus(self._device, state, model, reason, self._attempt, next_try_s, self._faults)
         self.status = status
-        _log.log(logging.WARNING if reason else logging.INFO, "%s", status)
-        if self._on_device is not None:
-            try:
-                self._on_device(status)
-            except Exception:  # noqa: BLE001 - logged; detection matters more than the report
-                _log.exception("device %s: reporting its state failed", self._device)
+        try:
+            self._on_device(status)
+        except Exception:  # noqa: BLE001 - logged; detection matters more than the report
+            _log.exception("device %s: reporting its state failed", self._device)
 
 
 def _difference(one: Runner, other: Runner) -> str:

@@ -65,7 +65,7 @@ def open_runner(settings: DetectorSettings, on_device: OnDevice | None = None) -
 
     Args:
         settings: of kind tflite.
-        on_device: told when an Edge TPU is lost and when it is back.
+        on_device: told when an Edge TPU is lost and when it is back; without it that is logged.
 
     Raises:
         ModelError: the model, its runtime or its device do not fit, and no CPU model stands by.

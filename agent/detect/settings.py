@@ -78,7 +78,7 @@ class DetectorSettings(Section):
     """Whether the model runs in a process of its own, so that native code that crashes or hangs does not take
     the agent with it: auto for Edge TPUs only, always for any model, never."""
     deadline_s: float = Field(default=1.0, ge=0.05, le=60)
-    """Seconds within which a model in a process of its own answers; when it does not, the CPU goes on."""
+    """Seconds within which a device answers; when it does not, the CPU goes on with the same frame."""
     threads: int = Field(default=0, ge=0, le=64)
     """CPU threads of the model; 0 for as many as there are cores, at most 4."""
     min_score: Fraction | None = None

@@ -29,7 +29,7 @@ class TfliteDetector:
 
     Args:
         settings: of kind tflite.
-        on_device: told when an Edge TPU is lost and when it is back.
+        on_device: told when an Edge TPU is lost and when it is back; without it that is logged.
 
     Raises:
         ModelError: the model, its spec, its labels or the runtime do not fit.
