@@ -31,6 +31,11 @@ install-device:
 uninstall-device:
 	PURGE='$(PURGE)' sh systemd/uninstall-device.sh
 
+## make faults: kill, tear, fill and cut what can fail, and print what was lost; about half an hour
+faults: setup
+	for fault in broker_kill publisher_kill torn_outbox disk_full network tpu_faults; do \
+	  echo "== $$fault"; $(BIN)/python -m tests.faults.$$fault || exit 1; done
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 

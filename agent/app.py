@@ -179,6 +179,7 @@ class App:
                 config.cameras,
                 outbox_path(config.outbox, config.device).with_name(f"rules-{config.device}.json"),
                 self._reload,
+                lambda camera, state: self._statuses[camera].set_state(state),
             )
             operations.prepare()
             publisher.start()

@@ -53,6 +53,7 @@ class Operations:
         settings: of the same cameras.
         state_path: JSON file for the state of the rules.
         reload: checks and takes the configuration anew; None where that is not possible.
+        set_state: publishes the state that a camera is given by a command.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Operations:
         settings: Mapping[str, CameraSettings],
         state_path: Path,
         reload: Callable[[], None] | None = None,
+        set_state: Callable[[str, str], None] = lambda camera, state: None,
     ) -> None:
         self._publisher = publisher
         self._pipelines = pipelines
         self._settings = settings
         self._state_path = state_path
         self._reload = reload
+        self._set_state = set_state
         self._frames = dict.fromkeys(pipelines, 0)
         self._saved = ""
         self._health_due_s = self._save_due_s = 0.0
@@ -182,7 +185,7 @@ class Operations:
     def _pause(self, camera: str, paused: bool) -> None:
         (pipeline,) = self._cameras(camera)
         pipeline.paused = paused
-        self._publisher.set_camera_status(camera, {"state": "paused" if paused else "online"})
+        self._set_state(camera, "paused" if paused else "online")
 
     def _snapshot(self, command: Snapshot) -> Mapping[str, Any]:
         (pipeline,) = self._cameras(command.camera)

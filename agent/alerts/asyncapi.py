@@ -26,7 +26,10 @@ _STATUS = {"type": "string", "enum": ["online", "offline"]}
 _CAMERA_STATUS = {
     "type": "object",
     "required": ["state"],
-    "properties": {"state": {"type": "string", "description": "online, or what is wrong."}},
+    "properties": {
+        "state": {"type": "string", "description": "online, or what is wrong."},
+        "device": {"type": "object", "description": "What the model runs on, where that is an Edge TPU."},
+    },
 }
 
 
