@@ -42,16 +42,29 @@ class Frame:
         return self.image.shape[1], self.image.shape[0]
 
 
-def _check(owner: object, shapes: Mapping[str, tuple[tuple[int, ...], type[np.generic]]]) -> None:
+_FLOAT, _INT = np.dtype(np.float32), np.dtype(np.int64)
+_DETECTIONS = (("boxes", (4,), _FLOAT), ("scores", (), _FLOAT), ("labels", (), _INT))
+_TRACKS = (
+    ("ids", (), _INT),
+    ("boxes", (4,), _FLOAT),
+    ("velocities", (2,), _FLOAT),
+    ("scores", (), _FLOAT),
+    ("labels", (), _INT),
+    ("states", (), _INT),
+    ("age_s", (), _FLOAT),
+    ("since_seen_s", (), _FLOAT),
+)
+
+
+def _check(owner: object, layout: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]) -> None:
     """Check every array of a record against its shape after the first axis and its dtype."""
-    rows = len(getattr(owner, next(iter(shapes))))
-    for name, (tail, dtype) in shapes.items():
+    rows = len(getattr(owner, layout[0][0]))
+    for name, tail, dtype in layout:
         value = getattr(owner, name)
-        expected = (rows, *tail)
-        if not isinstance(value, np.ndarray) or value.shape != expected or value.dtype != dtype:
+        if not isinstance(value, np.ndarray) or value.shape != (rows, *tail) or value.dtype != dtype:
             got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
             raise ValueError(
-                f"{type(owner).__name__}.{name}: expected {dtype.__name__} {expected}, got {got}"
+                f"{type(owner).__name__}.{name}: expected {dtype.name} {(rows, *tail)}, got {got}"
             )
 
 
@@ -73,7 +86,7 @@ class Detections:
     labels: IntArray
 
     def __post_init__(self) -> None:
-        _check(self, {"boxes": ((4,), np.float32), "scores": ((), np.float32), "labels": ((), np.int64)})
+        _check(self, _DETECTIONS)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -128,19 +141,7 @@ class Tracks:
     since_seen_s: FloatArray
 
     def __post_init__(self) -> None:
-        _check(
-            self,
-            {
-                "ids": ((), np.int64),
-                "boxes": ((4,), np.float32),
-                "velocities": ((2,), np.float32),
-                "scores": ((), np.float32),
-                "labels": ((), np.int64),
-                "states": ((), np.int64),
-                "age_s": ((), np.float32),
-                "since_seen_s": ((), np.float32),
-            },
-        )
+        _check(self, _TRACKS)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -13,6 +13,8 @@ IDS, LABELS, HITS = range(3)
 FIRST, LAST, SCORE, VOTE = range(4)
 """Rows of `TrackTable.real`: times of first and last detection, score of the last, the label's weight."""
 
+_ONE = np.array(1)
+"""An array: NumPy converts a Python number at each use, which costs more than to add a few dozen."""
 _MAX_VOTE = 10.0
 """So much weight a label can gather: about ten sure detections of another class overrule any history."""
 
@@ -75,9 +77,10 @@ class TrackTable:
 
     def seen(self, rows: NDArray[np.intp], scores: Float64Array, time_s: float) -> None:
         """Note that tracks `rows` (M,) have detections of `scores` (M,)."""
-        self.whole[HITS, rows] += 1
-        self.real[LAST, rows] = time_s
-        self.real[SCORE, rows] = scores
+        hits = self.whole[HITS]
+        hits[rows] = hits.take(rows) + _ONE
+        self.real[LAST][rows] = time_s
+        self.real[SCORE][rows] = scores
 
     def vote(self, rows: NDArray[np.intp], scores: Float64Array, labels: IntArray) -> None:
         """Let detections decide on the labels of their tracks.

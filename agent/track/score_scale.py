@@ -71,7 +71,13 @@ class ScoreScale:
             return
         found = np.concatenate(self._pending)
         strong = found[found >= _WEAKEST][-_KEPT:]
-        self._recent[(self._count + np.arange(len(strong))) % _KEPT] = strong
+        start = self._count % _KEPT
+        end = start + len(strong)
+        if end <= _KEPT:
+            self._recent[start:end] = strong
+        else:
+            self._recent[start:] = strong[: _KEPT - start]
+            self._recent[: end - _KEPT] = strong[_KEPT - start :]
         self._count += len(strong)
         self._pending, self._waiting = [], 0
         known = min(self._count, _KEPT)
@@ -107,9 +113,10 @@ class ScoreScale:
 
 
 def _sure_score(scores: Float64Array) -> float:
-    ordered = np.sort(scores)
+    ordered = scores.copy()
+    ordered.sort()
     weight = ordered.cumsum()
-    return float(ordered[np.searchsorted(weight, _SURE_QUANTILE * weight[-1])])
+    return float(ordered[weight.searchsorted(_SURE_QUANTILE * weight[-1])])
 
 
 def _sharpening(sure: float) -> float:

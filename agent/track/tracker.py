@@ -16,7 +16,7 @@ from agent.records import Detections, FloatArray, IntArray, Tracks, TrackState
 from agent.track.association import NO_ROWS, Pairs, Rows, assign, gated, side_matrix
 from agent.track.camera_motion import camera_shift
 from agent.track.forecast import LostForecast
-from agent.track.kalman import CY, BatchedKalman, Float64Array, H, P, V, W
+from agent.track.kalman import CX, CY, BatchedKalman, Float64Array, H, P, V, W
 from agent.track.lifecycle import FIRST, HITS, IDS, LABELS, LAST, SCORE, TrackTable
 from agent.track.motion_lstm import TICK_S, MotionModel, ramps
 from agent.track.score_scale import ScoreScale
@@ -194,14 +194,15 @@ class Tracker:
         self._time_s = time_s
         if len(table):
             self._predict()
+        known = len(table)
         rows, columns = self._associate(found)
         blended = None
         if len(rows):
-            z, scores = found.z[:, columns], found.raw_scores[columns]
+            z, scores = found.z.take(columns, axis=1), found.raw_scores.take(columns)
             noise: Float64Array | float = 1.0
             if settings.score_noise:
                 noise = 1.0 + settings.score_noise * (1.0 - found.scores[columns])
-            motion = self._kalman.update(table.motion[:, :, rows], z, noise)
+            motion = self._kalman.update(table.motion.take(rows, axis=2), z, noise)
             table.motion[:, :, rows] = motion
             table.seen(rows, scores, time_s)
             if settings.across_classes:
@@ -211,7 +212,7 @@ class Tracker:
         since_seen_s = time_s - table.real[LAST]
         if self._forecast is not None:
             self._forecast.observe(rows, found.z[: CY + 1, columns], len(table), time_s)
-        removed = self._expired(since_seen_s, frame_size) if since_seen_s.any() else None
+        removed = self._expired(since_seen_s, frame_size) if len(rows) < known else None
         tracks = self._report(rows, blended, since_seen_s, removed)
         if removed is not None and removed.any():
             table.keep(~removed)
@@ -230,7 +231,8 @@ class Tracker:
         if not len(raw):
             return _Found(boxes.T, raw, raw, detections.labels)
         # NaN fails every comparison.
-        fine = -math.inf < _MIN(boxes, None) and _MAX(boxes, None) < math.inf
+        sides = boxes.ravel()
+        fine = sides.dot(sides) < math.inf  # of float32: too small to overflow
         z = _TO_CENTRES @ boxes.T if fine else boxes.T
         if not (fine and _MIN(z[W:], None) > 0 and _MIN(raw) >= 0 and _MAX(raw) <= 1):
             _name_the_first_fault(boxes, raw)
@@ -242,7 +244,7 @@ class Tracker:
         lost = (table.real[LAST] < self._time_s - dt_s).nonzero()[0]
         motion = self._kalman.predict(table.motion, dt_s)
         if len(lost):
-            before = table.motion[:, :, lost]
+            before = table.motion.take(lost, axis=2)
             motion[:, :, lost] = self._kalman.predict(before, dt_s, self._settings.lost_damping_s)
         if self._forecast is not None:
             waiting = table.real[LAST] <= self._time_s - TICK_S
@@ -268,7 +270,7 @@ class Tracker:
         sides = to_sides @ found.z
         strong = found.scores >= settings.high_score
         pairs = self._pairs(found, to_sides, sides, penalty)
-        rows, columns = assign(pairs.where(strong[pairs.columns] & (pairs.iou >= settings.min_iou_high)))
+        rows, columns = assign(pairs.where(strong.take(pairs.columns) & (pairs.iou >= settings.min_iou_high)))
         moved = settings.compensate_camera and len(rows) > 2 and self._follow_camera(found, rows, columns)
         if len(rows) == len(table) or len(columns) == len(found.scores):
             return rows, columns
@@ -278,14 +280,14 @@ class Tracker:
         free_found[columns] = False
         if moved:
             pairs = self._pairs(found, to_sides, sides, penalty)
-        pairs = pairs.where(free_tracks[pairs.rows] & free_found[pairs.columns])
+        pairs = pairs.where(free_tracks.take(pairs.rows) & free_found.take(pairs.columns))
         if not len(pairs.rows):
             return rows, columns
-        again = strong[pairs.columns]
+        again = strong.take(pairs.columns)
         more_rows, more_columns = assign(pairs.where(again & (pairs.iou >= settings.min_iou_again)))
         free_tracks[more_rows] = False
         free_tracks &= unseen_s <= settings.recent_s
-        weak = ~again & (pairs.iou >= settings.min_iou_low) & free_tracks[pairs.rows]
+        weak = ~again & (pairs.iou >= settings.min_iou_low) & free_tracks.take(pairs.rows)
         last_rows, last_columns = assign(pairs.where(weak))
         return (
             np.concatenate((rows, more_rows, last_rows)),
@@ -299,17 +301,17 @@ class Tracker:
         table, settings = self._table, self._settings
         min_iou = min(settings.min_iou_high, settings.min_iou_again, settings.min_iou_low)
         near = gated(to_sides @ table.motion[P], sides, min_iou, settings.height_weight)
-        pairs = near._replace(value=near.value - penalty[near.rows])
+        pairs = Pairs(near.rows, near.columns, near.iou, near.value - penalty.take(near.rows))
         if settings.across_classes:
             return pairs
-        same = table.whole[LABELS, near.rows] == found.labels[near.columns]
-        return pairs if same.all() else pairs.where(same)
+        return pairs.where(table.whole[LABELS].take(near.rows) == found.labels.take(near.columns))
 
     def _follow_camera(self, found: _Found, rows: Rows, columns: Rows) -> bool:
         """Move all tracks by what the matched ones have in common; whether that is worth a second look."""
         centre = self._table.motion[P, : CY + 1]
-        x, y = camera_shift(found.z[: CY + 1, columns] - centre[:, rows])
-        centre += ((x,), (y,))
+        x, y = camera_shift(found.z[: CY + 1].take(columns, axis=1) - centre.take(rows, axis=1))
+        centre[CX] += x
+        centre[CY] += y
         if self._forecast is not None:
             self._forecast.history.camera += ((x,), (y,))
         return abs(x) + abs(y) > _SLIGHT_SHIFT * float(self._table.motion[P, H, 0])
@@ -357,8 +359,10 @@ class Tracker:
             boxes = boxes.copy()
             boxes[:, rows] = blended
         confirmed = table.whole[HITS] >= self._settings.confirm_hits
-        states = confirmed * (1 + (since_seen_s > 0))  # TENTATIVE 0, CONFIRMED 1, LOST 2
-        if removed is not None:
+        if removed is None:  # all were seen
+            states = confirmed.astype(np.int64)
+        else:
+            states = confirmed * (1 + (since_seen_s > 0))  # TENTATIVE 0, CONFIRMED 1, LOST 2
             states[removed] = TrackState.REMOVED
         whole = table.whole.copy()
         return Tracks(
