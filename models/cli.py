@@ -140,6 +140,32 @@ def tune_tracking(
     print(f"{output}: HOTA {best.hota:.2f}, with the defaults {best.default_hota:.2f}")
 
 
+@app.command("smooth")
+def smooth_tracks(
+    tracks: Annotated[
+        Path, typer.Option("--tracks", help="MOTChallenge file of tracks, or a folder of such .txt files.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write, likewise.")],
+    fps: Annotated[float, typer.Option("--fps", help="Frames per second of the recordings.")] = 30.0,
+    max_gap_s: Annotated[
+        float, typer.Option("--max-gap-s", help="Fill gaps up to so many seconds; 0 fills none.")
+    ] = 1.0,
+) -> None:
+    """Offline: smooth finished tracks of a recording (RTS) and fill their short gaps.
+
+    Every box is corrected by what came after it, so the output is no online result: do not compare it
+    with one.
+    """
+    from models.evaluate.smooth import smooth_path
+
+    with _progress("smooth") as progress:
+        done = smooth_path(tracks, output, fps, max_gap_s, progress)
+    for one in done:
+        print(f"{one.output}: {one.tracks} tracks, {one.boxes} boxes smoothed, {one.filled} filled (offline)")
+    boxes, filled = sum(one.boxes for one in done), sum(one.filled for one in done)
+    print(f"OFFLINE result, not to be compared with online ones: {boxes} boxes smoothed, {filled} filled")
+
+
 @train.command("motion")
 def train_motion_model(
     output: Annotated[
