@@ -130,6 +130,8 @@ def test_pictures_go_with_their_tracks(texture: ImageArray) -> None:
     keeper.update(texture, tracks_of(PERSON, CAR))
     assert len(keeper) == 2
     keeper.update(texture, tracks_of(PERSON, CAR, states=(TrackState.REMOVED, TrackState.LOST)))
+    assert keeper.picture_of(1) is not None  # for what is told of its end
+    keeper.update(texture, tracks_of(PERSON, CAR)[np.array([1])])
     assert keeper.picture_of(1) is None
     assert keeper.picture_of(2) is not None
     keeper.update(texture, Tracks.empty())

@@ -95,6 +95,7 @@ def test_signals_to_the_whole_service_leave_the_model_to_the_agent(started):
 
 def test_closing_leaves_no_process_descriptor_or_thread(small_models):
     settings = DetectorSettings(model=small_models / "bright.tflite", isolate="always", threads=1)
+    gc.collect()  # what other tests left behind is not ours
     before = (children(), descriptors(), threading.active_count())
     for _ in range(2):
         runner = open_runner(settings)
