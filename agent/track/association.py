@@ -97,8 +97,9 @@ def gated(tracks: Float64Array, detections: Float64Array, min_iou: float, height
         extent = np.maximum(extent[:3] + extent[3:], _ZERO)  # (3, N, M)
         overlap = extent[0] * extent[1]
         iou = overlap / (area_a[:, None] + area_b - overlap)
-        rows, columns = (iou >= min_iou).nonzero()
-        iou, common = iou[rows, columns], extent[2, rows, columns]
+        kept = (iou >= min_iou).ravel().nonzero()[0]
+        rows, columns = np.divmod(kept, len(area_b))
+        iou, common = iou.ravel().take(kept), extent[2].ravel().take(kept)
     else:
         rows, columns = _overlap_in_x(tracks, detections)
         extent = np.minimum(tracks[:, rows], detections[:, columns])  # (6, K)

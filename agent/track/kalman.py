@@ -94,18 +94,21 @@ class BatchedKalman:
         predicted: Float64Array = (t @ operand).reshape(5, 4, count)
         return predicted
 
-    def update(self, state: Float64Array, z: Float64Array, noise_scale: Float64Array | float) -> Float64Array:
+    def update(
+        self, state: Float64Array, z: Float64Array, noise_scale: Float64Array | float | None = None
+    ) -> Float64Array:
         """Correct tracks by their detections.
 
         Args:
             state: (5, 4, M).
             z: (4, M) one detection each.
-            noise_scale: (M,) factors on the standard deviation of the measurement.
+            noise_scale: (M,) factors on the standard deviation of the measurement; None is 1.
 
         Returns:
             (5, 4, M).
         """
-        r = self._r * np.square(state[P, H] * noise_scale)
+        deviation = state[P, H] if noise_scale is None else state[P, H] * noise_scale
+        r = self._r * np.square(deviation)
         s = state[PP] + r
         gain = state[PP : PV + 1] / s  # (2, 4, M)
         corrected = np.empty_like(state)

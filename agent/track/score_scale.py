@@ -24,6 +24,8 @@ _MAX_SHARPENING = 3.0
 _WEAKEST = 0.3
 """Detections below this say nothing about how sure a detector can be."""
 _KEPT = 512
+_ONE = np.array(1.0)
+"""An array: NumPy converts a Python number at each use."""
 _PRIOR = 16
 """So many sure detections are assumed to have been seen before the first one."""
 
@@ -60,7 +62,7 @@ class ScoreScale:
             self._learn(scores)
         if self.sharpening == 1.0:
             return scores
-        sharpened: Float64Array = 1.0 - (1.0 - scores) ** self.sharpening
+        sharpened: Float64Array = _ONE - (_ONE - scores) ** self.sharpening
         return sharpened
 
     def _learn(self, scores: Float64Array) -> None:

@@ -23,7 +23,9 @@ from agent.track.score_scale import ScoreScale
 from agent.track.settings import TrackerSettings
 
 _STATE_VERSION = 1
-_MIN_SIDE_PX = 1e-3
+# Arrays: NumPy converts a Python number at each use, which costs more than the sum of a few dozen.
+_LEAST_SIDE_PX = np.array(1e-3)
+_ONE = np.array(1.0)
 _LONGEST_STEP_S = 0.5
 """Up to this step boxes are enlarged further; beyond, they would overlap everything."""
 _SLIGHT_SHIFT = 0.01
@@ -85,6 +87,9 @@ class Tracker:
             s.initial_speed,
         )
         self._own_sides = side_matrix(1.0)
+        self._lost_rate, self._lost_weight = np.array(1.0 / s.lost_weight_after_s), np.array(s.lost_weight)
+        self._high_score, self._birth_score = np.array(s.high_score), np.array(s.birth_score)
+        self._min_iou_high = np.array(s.min_iou_high)
         self._blend = np.array([s.centre_blend, s.centre_blend, s.size_blend, s.size_blend])[:, None]
         self._scale = ScoreScale(score_quantiles) if s.learn_scores else None
         self._table = TrackTable()
@@ -199,7 +204,7 @@ class Tracker:
         blended = None
         if len(rows):
             z, scores = found.z.take(columns, axis=1), found.raw_scores.take(columns)
-            noise: Float64Array | float = 1.0
+            noise: Float64Array | None = None
             if settings.score_noise:
                 noise = 1.0 + settings.score_noise * (1.0 - found.scores[columns])
             motion = self._kalman.update(table.motion.take(rows, axis=2), z, noise)
@@ -251,7 +256,7 @@ class Tracker:
             waiting &= table.whole[HITS] >= self._settings.confirm_hits
             self._forecast.advance(motion, waiting, self._time_s, dt_s)
         size = motion[P, W:]
-        np.maximum(size, _MIN_SIDE_PX, out=size)
+        np.maximum(size, _LEAST_SIDE_PX, out=size)
         table.motion = motion
 
     def _associate(self, found: _Found) -> tuple[Rows, Rows]:
@@ -264,13 +269,13 @@ class Tracker:
         if not len(table) or not len(found.scores):
             return NO_ROWS, NO_ROWS
         unseen_s = self._time_s - self._dt_s - table.real[LAST]
-        penalty = np.minimum(unseen_s * (1.0 / settings.lost_weight_after_s), 1.0) * settings.lost_weight
+        penalty = np.minimum(unseen_s * self._lost_rate, _ONE) * self._lost_weight
         step_s = min(self._dt_s, _LONGEST_STEP_S)
         to_sides = side_matrix(settings.box_buffer + settings.box_buffer_per_s * step_s)
         sides = to_sides @ found.z
-        strong = found.scores >= settings.high_score
+        strong = found.scores >= self._high_score
         pairs = self._pairs(found, to_sides, sides, penalty)
-        rows, columns = assign(pairs.where(strong.take(pairs.columns) & (pairs.iou >= settings.min_iou_high)))
+        rows, columns = assign(pairs.where(strong.take(pairs.columns) & (pairs.iou >= self._min_iou_high)))
         moved = settings.compensate_camera and len(rows) > 2 and self._follow_camera(found, rows, columns)
         if len(rows) == len(table) or len(columns) == len(found.scores):
             return rows, columns
@@ -318,7 +323,7 @@ class Tracker:
 
     def _give_birth(self, found: _Found, rows: Rows, columns: Rows) -> None:
         settings, table = self._settings, self._table
-        candidates = found.scores >= settings.birth_score
+        candidates = found.scores >= self._birth_score
         candidates[columns] = False
         new = candidates.nonzero()[0]
         if len(new) and len(rows):
