@@ -80,11 +80,16 @@ def unroll(
 
 def lstm_step(cell: Cell, product: Tensor, states: States) -> States:
     """i, f, g, o = W x + U h + b; c' = σ(f)·c + σ(i)·tanh(g); h' = σ(o)·tanh(c')."""
-    gates = tf.split(product + dense(states[0], cell.recurrent) if states else product, 4, axis=-1)
+    if not states:
+        # There is nothing to forget, and a SPLIT with an output that nobody reads would stay in float.
+        new_in, new, new_out = (
+            tf.slice(product, [0, 0, 0, gate * cell.units], [1, 1, 1, cell.units]) for gate in (0, 2, 3)
+        )
+        carry = cell.gate_activation(new_in) * cell.activation(new)
+        return [cell.gate_activation(new_out) * cell.activation(carry), carry]
+    gates = tf.split(product + dense(states[0], cell.recurrent), 4, axis=-1)
     inward, forget, outward = (cell.gate_activation(gates[i]) for i in (0, 1, 3))
-    carry = inward * cell.activation(gates[2])
-    if states:
-        carry = forget * states[1] + carry
+    carry = forget * states[1] + inward * cell.activation(gates[2])
     return [outward * cell.activation(carry), carry]
 
 
