@@ -130,7 +130,7 @@ def tune_tracking(
         best = tune_tracker(gt, trials=trials, seed=seed, on_progress=progress)
     found = f"# HOTA {best.hota:.2f} on {gt.name}, with the defaults {best.default_hota:.2f}"
     lines = [f"{found}; {trials} trials, seed {seed}"]
-    lines += [f"{name}: {value:g}" for name, value in best.settings.items()]
+    lines += [f"{name}: {value:g}" for name, value in best.settings.items()] or ["{}"]
     try:
         output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
