@@ -27,12 +27,12 @@ from typing import Self
 from pydantic import ValidationError
 from ulid import ULID
 
-from agent.alerts.backoff import Backoff
 from agent.alerts.messages import Message, Waker
 from agent.alerts.mqtt import Session
 from agent.alerts.schema import AlertPayload
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
+from agent.backoff import Backoff
 from agent.errors import BrokerError, ConfigError
 
 _log = logging.getLogger("edgetrack.client")

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("capture", "detect", "track", "rules", "alerts")
 CORE = (
+    "backoff",
     "records",
     "errors",
     "settings",

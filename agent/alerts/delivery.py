@@ -8,13 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from agent.alerts.backoff import Backoff
 from agent.alerts.messages import Message, Waker, matches
 from agent.alerts.mqtt import Session
 from agent.alerts.outbox import Outbox
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
 from agent.alerts.window import REFUSED_WAIT_S, UNHEARD_WAIT_S, AlertWindow
+from agent.backoff import Backoff
 from agent.errors import BrokerError, EdgetrackError
 
 _log = logging.getLogger("edgetrack.broker")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Generic, TypeVar, cast
 
-from agent.capture.backoff import backoff_s
+from agent.backoff import Backoff
 from agent.capture.connection import Connection
 from agent.capture.freshness import Freshness
 from agent.capture.handover import Handover
@@ -78,7 +78,7 @@ class FrameReader(Generic[T]):
         self._prepare = prepare
         self._on_status = on_status
         self._on_read = on_read or (lambda duration_s: None)
-        self._rng = rng or random.Random()
+        self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s, rng)
         self._live = settings.live
         self._freshness = Freshness(settings.stale_after_s, settings.frozen_after_s)
         self._handover = Handover[tuple[Frame, T]](1 if self._live else _FILE_QUEUE, keep_newest=self._live)
@@ -211,10 +211,9 @@ class FrameReader(Generic[T]):
     # In the supervisor's thread.
 
     def _supervise(self) -> None:
-        attempt = 0
         self._report(SourceState.CONNECTING)
         while not self._closed:
-            failure = self._run_connection(attempt)
+            failure = self._run_connection()
             if failure is None:
                 break
             if isinstance(failure, BaseException):
@@ -222,17 +221,14 @@ class FrameReader(Generic[T]):
                 break
             state, reason = failure
             if self._freshness.good_for_s >= self._settings.stale_after_s:
-                attempt = 0
-            attempt += 1
-            wait_s = backoff_s(
-                attempt, self._settings.reconnect_min_s, self._settings.reconnect_max_s, self._rng
-            )
-            self._report(state, reason, attempt, wait_s)
+                self._backoff.reset()
+            wait_s = self._backoff.next_s()
+            self._report(state, reason, wait_s)
             with self._changed:
                 self._changed.wait_for(lambda: self._closed, wait_s)
             self.reconnects += 1
 
-    def _run_connection(self, attempt: int) -> tuple[SourceState, str] | BaseException | None:
+    def _run_connection(self) -> tuple[SourceState, str] | BaseException | None:
         """Open and watch until it fails; the state and reason, a failure that no reopening mends, or None."""
         self._hanging = [connection for connection in self._hanging if connection.alive]
         if len(self._hanging) >= _MAX_HANGING:
@@ -244,7 +240,7 @@ class FrameReader(Generic[T]):
             self._connection, self._index_offset = connection, self._next_index
             self._freshness.opened(time.monotonic())
         connection.start()
-        result = self._watch(connection, attempt)
+        result = self._watch(connection)
         connection.abandon()
         with self._changed:
             if not self._closed:
@@ -252,7 +248,7 @@ class FrameReader(Generic[T]):
         self._hanging.append(connection)
         return result
 
-    def _watch(self, connection: Connection, attempt: int) -> tuple[SourceState, str] | BaseException | None:
+    def _watch(self, connection: Connection) -> tuple[SourceState, str] | BaseException | None:
         started_s = time.monotonic()
         while True:
             with self._changed:
@@ -275,12 +271,12 @@ class FrameReader(Generic[T]):
                     self._changed.wait(max(0.0, due_s - now_s))
                     continue
                 self._state = SourceState.ONLINE
-            self._report(SourceState.ONLINE, attempt=attempt)
+            self._report(SourceState.ONLINE)
 
-    def _report(self, state: SourceState, reason: str = "", attempt: int = 0, next_s: float = 0.0) -> None:
+    def _report(self, state: SourceState, reason: str = "", next_s: float = 0.0) -> None:
         with self._changed:
             self._state = state
-        status = SourceStatus(self._camera, state, reason, attempt, next_s)
+        status = SourceStatus(self._camera, state, reason, self._backoff.attempts, next_s)
         _log.log(logging.WARNING if reason else logging.INFO, "%s", status)
         if self._on_status is not None:
             try:

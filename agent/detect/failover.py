@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.backoff import Backoff
 from agent.detect.device_status import DeviceState, DeviceStatus, OnDevice, log_status
 from agent.detect.runner import Runner
 from agent.detect.tpu_process import TpuProcess, WorkerError
@@ -63,10 +63,8 @@ class FailoverInterpreter:
         self._standby = standby
         self._on_device = on_device or log_status
         self._start_deadline_s = start_deadline_s
-        self._retry_min_s = retry_min_s
-        self._retry_max_s = retry_max_s
         self._verify_every_s = verify_every_s
-        self._random = random.Random()
+        self._backoff = Backoff(retry_min_s, retry_max_s)
         self._change = threading.RLock()
         """Held while the state changes and is reported, so that reports come in the order of the changes."""
         self._use = threading.Lock()
@@ -78,7 +76,6 @@ class FailoverInterpreter:
         self._online: TpuProcess | None = None
         self._online_s = 0.0
         self._retry_s = 0.0
-        self._attempt = 0
         self._faults = 0
         self._verified_s = 0.0
         self.status: DeviceStatus | None = None
@@ -250,13 +247,11 @@ class FailoverInterpreter:
                 return
             now_s = time.monotonic()
             if self._online is not None and now_s - self._online_s >= _STEADY_S:
-                self._attempt = 0
+                self._backoff.reset()
             self._online = None
             if not self._decided.is_set():
                 self._error = error
-            pause_s = min(self._retry_max_s, self._retry_min_s * 2.0 ** min(self._attempt, 60))
-            pause_s *= self._random.uniform(0.5, 1.0)
-            self._attempt += 1
+            pause_s = self._backoff.next_s()
             self._retry_s = now_s + pause_s
             self._faults += worker is not None
             standby = self._standby
@@ -264,7 +259,8 @@ class FailoverInterpreter:
             self._report(state, standby.path.name if standby else "", str(error), pause_s)
 
     def _report(self, state: DeviceState, model: str, reason: str = "", next_try_s: float = 0.0) -> None:
-        status = DeviceStatus(self._device, state, model, reason, self._attempt, next_try_s, self._faults)
+        attempt = self._backoff.attempts
+        status = DeviceStatus(self._device, state, model, reason, attempt, next_try_s, self._faults)
         self.status = status
         try:
             self._on_device(status)
