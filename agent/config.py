@@ -22,9 +22,11 @@ from agent.alerts.topics import RESERVED_CAMERA_NAMES
 from agent.capture.settings import SourceSettings
 from agent.detect.settings import DetectorSettings
 from agent.errors import ConfigError
+from agent.metrics.settings import MetricsSettings
 from agent.rules.settings import RulesSettings
 from agent.settings import Name, Section
 from agent.track.settings import TrackerSettings
+from agent.web.settings import WebSettings
 from agent.yaml_file import YamlFile
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -63,6 +65,10 @@ class Config(Section):
     """Events in the shape of Frigate's."""
     snapshots: SnapshotSettings = SnapshotSettings()
     """Pictures of alerts, for rules with `snapshot: true`."""
+    web: WebSettings = WebSettings()
+    """The live page; needs the extra `web`."""
+    metrics: MetricsSettings = MetricsSettings()
+    """Figures for Prometheus; needs the extra `metrics`."""
     defaults: DefaultSettings = DefaultSettings()
     """Sections that cameras share."""
     cameras: dict[Name, CameraSettings] = Field(min_length=1)

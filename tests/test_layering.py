@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("capture", "detect", "track", "rules", "alerts")
+STAGES = ("capture", "detect", "track", "actions", "rules", "alerts")
 CORE = (
     "backoff",
     "records",
@@ -21,6 +21,7 @@ CORE = (
     "geometry",
     "vision",
     "recording",
+    "sequence_model",
     "stage_times",
     "yaml_file",
     "version",
@@ -38,6 +39,8 @@ JOINERS = (
     "doctor",
     "example",
     "first_config",
+    "health",
+    "metrics",
     "observers",
     "offline",
     "operations",
@@ -46,6 +49,7 @@ JOINERS = (
     "run_control",
     "service",
     "watch",
+    "web",
 )
 HEAVY = {
     "ai_edge_litert": "agent/detect/interpreter.py",
@@ -54,6 +58,9 @@ HEAVY = {
     "picamera2": "agent/capture/picamera.py",
     "libcamera": "agent/capture/picamera.py",
     "amqtt": "agent/alerts/embedded_broker",
+    "starlette": "agent/web",
+    "uvicorn": "agent/web",
+    "prometheus_client": "agent/metrics",
 }
 WORKSTATION = {
     "tensorflow",
@@ -124,7 +131,13 @@ def test_models_and_converter_meet_only_through_files() -> None:
 
 @pytest.mark.parametrize("package", ["models", "converter"])
 def test_workstation_uses_only_the_core_and_the_interpreter_of_the_agent(package: str) -> None:
-    doors = ("agent.detect.interpreter", "agent.detect.detector", "agent.detect.settings", "agent.track")
+    doors = (
+        "agent.detect.interpreter",
+        "agent.detect.detector",
+        "agent.detect.settings",
+        "agent.track",
+        "agent.actions",
+    )
     forbidden = tuple(f"agent.{name}" for name in (*STAGES, *JOINERS))
     found = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"

@@ -1,0 +1,1 @@
+"""The figures of `health`, for Prometheus."""

@@ -1,0 +1,1 @@
+"""The live page: pictures, incidents, health and the editor of zones, in a browser."""
