@@ -161,6 +161,31 @@ class Tracks:
         return self[self.states == TrackState.CONFIRMED]
 
 
+_ACTIONS = (("labels", (), _INT), ("scores", (), _FLOAT))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Actions:
+    """What tracks do, one row for each row of a `Tracks`.
+
+    Args:
+        labels: (N,) int64, index into the action model's labels; -1 where nothing is known.
+        scores: (N,) float32 in 0..1; 0 where nothing is known.
+
+    Raises:
+        ValueError: a shape or dtype is not as above.
+    """
+
+    labels: IntArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        _check(self, _ACTIONS)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
 class Phase(StrEnum):
     """Where an incident is when an alert speaks of it."""
 
@@ -183,6 +208,8 @@ class TrackSnapshot:
         first_seen_s, last_seen_s: monotonic.
         velocity: px/s of the box centre.
         path: ((x, y), …) anchor points in px, oldest first, simplified.
+        action: what it does; None where nothing is known.
+        action_score: 0..1.
     """
 
     id: int
@@ -193,6 +220,8 @@ class TrackSnapshot:
     last_seen_s: float
     velocity: tuple[float, float]
     path: tuple[tuple[float, float], ...] = ()
+    action: str | None = None
+    action_score: float | None = None
 
     @property
     def age_s(self) -> float:

@@ -8,13 +8,10 @@ nor frame rate matters. It is asked once for each track that gets lost, for many
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import ModelError
+from agent.sequence_model import Interpreter, SequenceModel
 from agent.track.association import Rows
 from agent.track.kalman import Float64Array, H, P, V
 
@@ -29,59 +26,19 @@ _LIMIT = 4.0
 _CENTRE = 2
 
 
-class TensorInfo(Protocol):
-    """Shape and quantisation of a tensor: value = scale × (code - zero_point)."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def scale(self) -> float: ...
-    @property
-    def zero_point(self) -> int: ...
-
-
-class Interpreter(Protocol):
-    """What runs a `.tflite` file; `agent.detect.interpreter.Interpreter` is one."""
-
-    @property
-    def inputs(self) -> Sequence[TensorInfo]: ...
-    @property
-    def outputs(self) -> Sequence[TensorInfo]: ...
-    def input_view(self, index: int) -> NDArray[Any]: ...
-    def output(self, index: int) -> NDArray[Any]: ...
-    def invoke(self) -> None: ...
-
-
 class MotionModel:
     """Corrections to forecasts, for any number of tracks, by a model of a fixed batch.
 
     Args:
-        interpreter: of a model with one int8 or float32 input (1, STEPS, B, FEATURES) and one output
-            (1, 1, B, 2 × horizons); B tracks lie side by side like pixels, which suits the Edge TPU.
+        interpreter: of a model (1, STEPS, B, FEATURES) to (1, 1, B, 2 × horizons); see `SequenceModel`.
 
     Raises:
         ModelError: the model is of another shape or type.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
-        source, target = interpreter.inputs[0], interpreter.outputs[0]
-        batch = source.shape[2] if len(source.shape) == 4 else 0
-        expected = (1, STEPS, batch, FEATURES), (1, 1, batch, 2 * len(HORIZONS_S))
-        if batch < 1 or (tuple(source.shape), tuple(target.shape)) != expected:
-            raise ModelError(
-                "motion model",
-                f"expected (1, {STEPS}, B, {FEATURES}) to (1, 1, B, {2 * len(HORIZONS_S)}), "
-                f"got {tuple(source.shape)} to {tuple(target.shape)}",
-                "train it again with edgetrack-models train motion",
-            )
-        for tensor in (source, target):
-            if np.dtype(tensor.dtype) not in (np.dtype(np.int8), np.dtype(np.float32)):
-                raise ModelError("motion model", f"expected int8 or float32, got {tensor.dtype}")
-        self._interpreter = interpreter
-        self._batch = batch
-        self._source, self._target = source, target
+        advice = "train it again with edgetrack-models train motion"
+        self._model = SequenceModel(interpreter, "motion model", STEPS, FEATURES, 2 * len(HORIZONS_S), advice)
 
     def __call__(self, features: Float64Array) -> Float64Array:
         """Corrections of the forecast.
@@ -92,21 +49,7 @@ class MotionModel:
         Returns:
             (N, horizons, 2) box heights to add to the forecast of the centre at `HORIZONS_S`.
         """
-        found = np.empty((len(features), len(HORIZONS_S), 2))
-        for start in range(0, len(features), self._batch):
-            part = features[start : start + self._batch]
-            values = part.transpose(1, 0, 2)
-            if self._source.dtype == np.int8:
-                values = np.rint(values / self._source.scale) + self._source.zero_point
-                values = np.clip(values, -128, 127)
-            # The view is not kept: a runtime refuses to run while anyone holds one.
-            self._interpreter.input_view(0)[0, :, : len(part)] = values
-            self._interpreter.invoke()
-            output = self._interpreter.output(0)[0, 0, : len(part)].astype(np.float64)
-            if self._target.dtype == np.int8:
-                output = (output - self._target.zero_point) * self._target.scale
-            found[start : start + len(part)] = output.reshape(len(part), len(HORIZONS_S), 2)
-        return found
+        return self._model(features).reshape(len(features), len(HORIZONS_S), 2)
 
 
 class MotionHistory:

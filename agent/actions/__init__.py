@@ -1,0 +1,1 @@
+"""What tracked objects do: walk, run, stand, fall, loiter; from how their boxes moved."""
