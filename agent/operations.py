@@ -27,9 +27,9 @@ from agent.alerts.commands import (
 )
 from agent.alerts.home_assistant import CameraEntities
 from agent.alerts.publisher import AlertPublisher
-from agent.alerts.states import CameraHealth
 from agent.config import CameraSettings
 from agent.errors import DataError, EdgetrackError
+from agent.health import CameraMeter
 from agent.pipeline import CameraPipeline
 from agent.records import Alert, Phase
 from agent.rules.engine import RuleEngine
@@ -71,10 +71,9 @@ class Operations:
         self._state_path = state_path
         self._reload = reload
         self._set_state = set_state
-        self._frames = dict.fromkeys(pipelines, 0)
+        self._meter = CameraMeter(pipelines)
         self._saved = ""
         self._health_due_s = self._save_due_s = 0.0
-        self._measured_s = time.monotonic()
         self._actions: Mapping[type[Command], Callable[[Any], Mapping[str, Any] | None]] = {
             SetArmed: self._set_armed,
             ResetCounts: self._reset_counts,
@@ -124,7 +123,7 @@ class Operations:
             self._publisher.publish_armed(name, pipeline.rules.armed)
         now_s = time.monotonic()
         if now_s >= self._health_due_s:
-            self._publisher.publish_health(self._health(now_s))
+            self._publisher.publish_health(self._meter.measure())
             self._health_due_s = now_s + _HEALTH_S
         if now_s >= self._save_due_s:
             self._save()
@@ -202,24 +201,6 @@ class Operations:
         if self._reload is None:
             raise EdgetrackError("reload", "expected a run from a configuration file, got none")
         self._reload()
-
-    def _health(self, now_s: float) -> dict[str, CameraHealth]:
-        elapsed_s = max(now_s - self._measured_s, 1e-6)
-        self._measured_s = now_s
-        health = {}
-        for name, pipeline in self._pipelines.items():
-            frames, before = pipeline.summary.frames, self._frames[name]
-            self._frames[name] = frames
-            invoke = pipeline.times.summary_ms().get("invoke", {})
-            health[name] = CameraHealth(
-                state="paused" if pipeline.paused else str(pipeline.reader.state),
-                fps=round((frames - before) / elapsed_s, 2),
-                inference_ms=invoke.get("median"),
-                dropped=pipeline.summary.dropped,
-                tracks=pipeline.in_sight,
-                device=pipeline.device_state,
-            )
-        return health
 
     def _restore(self) -> None:
         try:

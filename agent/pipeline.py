@@ -164,6 +164,11 @@ class CameraPipeline:
                 future.set_exception(error)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names of the detector."""
+        return self._detector.labels
+
+    @property
     def device_state(self) -> str | None:
         """State of the device that the model runs on; None where it is this process's CPU."""
         status = self._detector.device_status

@@ -1,9 +1,11 @@
-"""Where the broker's password comes from."""
+"""Where passwords come from."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from agent.alerts.settings import BrokerSettings
 from agent.errors import ConfigError
@@ -18,15 +20,34 @@ def broker_password(settings: BrokerSettings) -> str | None:
     Raises:
         ConfigError: a file that should hold it cannot be read.
     """
-    from_environment = os.environ.get(ENVIRONMENT)
+    return find_password(
+        "broker", ENVIRONMENT, CREDENTIAL, password_file=settings.password_file, password=settings.password
+    )
+
+
+def find_password(
+    section: str, environment: str, credential: str, *, password_file: Path | None, password: SecretStr | None
+) -> str | None:
+    """The password of a section, from the first place that has one.
+
+    Args:
+        section: of the configuration, for messages.
+        environment: name of a variable.
+        credential: name of a systemd credential.
+        password_file, password: as configured.
+
+    Raises:
+        ConfigError: a file that should hold it cannot be read.
+    """
+    from_environment = os.environ.get(environment)
     if from_environment:
         return from_environment
-    if settings.password_file is not None:
-        return _first_line("broker.password_file", settings.password_file)
+    if password_file is not None:
+        return _first_line(f"{section}.password_file", password_file)
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if directory and (Path(directory) / CREDENTIAL).exists():
-        return _first_line(f"systemd credential {CREDENTIAL}", Path(directory) / CREDENTIAL)
-    return settings.password.get_secret_value() if settings.password is not None else None
+    if directory and (Path(directory) / credential).exists():
+        return _first_line(f"systemd credential {credential}", Path(directory) / credential)
+    return password.get_secret_value() if password is not None else None
 
 
 def _first_line(where: str, path: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.alerts.settings import SnapshotSettings
 from agent.records import BoolArray, Detections, FloatArray, ImageArray, IntArray, Tracks, TrackState
-from agent.vision.privacy import anonymise
+from agent.vision.privacy import PeopleFinder, anonymise
 
 _BETTER = 1.2  # a new sight replaces the kept one when it is this much better: encoding costs
 _SHARPNESS_PX = 128  # sharpness is judged at this size, so that it does not grow with the camera's resolution
@@ -78,10 +78,7 @@ class SnapshotKeeper:
         self._settings = settings
         self._labels = labels
         self._zones = zones or {}
-        people = set(settings.people)
-        self._people = np.array([label in people for label in labels], dtype=bool)
-        # A detector that does not tell people from other things (motion) may be looking at one.
-        self._any_may_be_people = not self._people.any()
+        self._people = PeopleFinder(labels, settings.people)
         self._best: dict[int, _Best] = {}
 
     def __len__(self) -> int:
@@ -145,11 +142,7 @@ class SnapshotKeeper:
         """(N,) what must not be recognised, in a picture of an object of class `subject` (None: of none)."""
         if self._settings.privacy_of == "others":
             return np.ones(len(labels), dtype=bool) if subject is None else labels != subject
-        if self._any_may_be_people:
-            return np.ones(len(labels), dtype=bool)
-        known = (labels >= 0) & (labels < len(self._people))
-        private: BoolArray = ~known | self._people[np.where(known, labels, 0)]
-        return private
+        return self._people.rows(labels)
 
     def _draw(self, canvas: ImageArray, boxes: FloatArray, tracks: Tracks, row: int | None) -> None:
         height, width = canvas.shape[:2]

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from agent.records import FloatArray, ImageArray
+from agent.records import BoolArray, FloatArray, ImageArray, IntArray
 
 PrivacyMethod = Literal["blur", "pixelate", "none"]
 
 _CELLS = 6  # along the shorter side of a box: fewer than any face needs to be told from another
+
+
+class PeopleFinder:
+    """Tells which objects may be people.
+
+    Args:
+        labels: class names of the detector.
+        people: class names that mean people.
+    """
+
+    def __init__(self, labels: Sequence[str], people: Collection[str]) -> None:
+        self._people = np.array([label in people for label in labels], dtype=bool)
+        # A detector that does not tell people from other things (motion) may be looking at one.
+        self._any_may_be = not self._people.any()
+
+    def rows(self, labels: IntArray) -> BoolArray:
+        """(N,) True for people and for what the detector has no name for; all, where it tells none.
+
+        Args:
+            labels: (N,) int64, index into the class names.
+        """
+        if self._any_may_be:
+            return np.ones(len(labels), dtype=bool)
+        known = (labels >= 0) & (labels < len(self._people))
+        found: BoolArray = ~known | self._people[np.where(known, labels, 0)]
+        return found
 
 
 def anonymise(
