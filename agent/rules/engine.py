@@ -99,8 +99,9 @@ class RuleEngine:
     def close(self, time_s: float, wall_s: float) -> list[Alert]:
         """End every incident: the camera stops or its rules are replaced.
 
-        Nothing else is told: that the camera stops does not mean that anyone left. Objects are forgotten;
-        armed rules and counts are kept. `update` may be called again.
+        That the camera stops does not mean that anyone left, so nothing else is told but crossings that had
+        happened and waited for `settle_s`. Objects are forgotten; armed rules and counts are kept. `update`
+        may be called again.
 
         Returns:
             The ends.
@@ -118,7 +119,7 @@ class RuleEngine:
         self._reporter.forget_expired()
         self._paths.update()
         scene.passages = self._presence.update()
-        scene.crossed = self._crossings.update()
+        scene.crossed = self._crossings.update(ending=self._reporter.ending)
         for motion in scene.motions.values():
             motion.update()
         for rest in scene.rests.values():

@@ -65,16 +65,29 @@ class Reporter:
         self.counts_of: Callable[[Subject], Mapping[str, int]] = lambda _: {}
         """Numbers kept of a subject's place."""
         self.ending = False
-        """True while the camera stops: incidents end, nothing new is told."""
+        """True while the camera stops: incidents end, nothing new happens."""
 
     def label(self, slot: int) -> str:
         """Class name of an object."""
         index = int(self._table.labels[slot])
         return self._labels[index] if 0 <= index < len(self._labels) else str(index)
 
-    def instant(self, subject: Subject, evidence: Mapping[str, Any], started_s: float | None = None) -> bool:
-        """Tell of something that happened at once; False when its cooldown silences it."""
-        if self.ending or self._silent(subject):
+    def instant(
+        self,
+        subject: Subject,
+        evidence: Mapping[str, Any],
+        started_s: float | None = None,
+        *,
+        at_end: bool = False,
+    ) -> bool:
+        """Tell of something that happened at once; False when its cooldown silences it.
+
+        Args:
+            subject, evidence: what happened, and what decided.
+            started_s: when; None for now.
+            at_end: tell of it while the camera stops too: it happened before.
+        """
+        if (self.ending and not at_end) or self._silent(subject):
             return False
         now_s = self._table.time_s
         self._tell(

@@ -126,9 +126,16 @@ class Rule(ABC):
             if unmet:
                 self.note("conditions not met", slot, unmet)
 
-    def tell(self, subject: Subject, evidence: Mapping[str, Any], started_s: float | None = None) -> None:
-        """Report what happened at once, and note whether a cooldown silenced it."""
-        told = self.scene.reporter.instant(subject, evidence, started_s)
+    def tell(
+        self,
+        subject: Subject,
+        evidence: Mapping[str, Any],
+        started_s: float | None = None,
+        *,
+        at_end: bool = False,
+    ) -> None:
+        """Report what happened at once, and note whether a cooldown silenced it; see `Reporter.instant`."""
+        told = self.scene.reporter.instant(subject, evidence, started_s, at_end=at_end)
         self.note(
             f"told {subject.kind}" if told else f"silent {subject.kind} (cooldown)", subject.slot, evidence
         )

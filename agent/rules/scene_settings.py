@@ -94,6 +94,9 @@ class Tripwire(Section):
     margin: float = Field(default=0.1, ge=0.0, le=2.0)
     """How far beyond the line an object must come to have crossed it, as a part of its own size (the square
     root of its box's area): an object that stands on the line is not counted again and again."""
+    settle_s: Seconds = 0.5
+    """An object has crossed once so long has passed since it was on the line and it has not gone back: a box
+    that leaps over the line and back is no crossing. Crossings are told no more than this later."""
     strict: bool = False
     """True: an object must have been that far on the other side before. False: it may also appear or vanish
     nearer to the line."""

@@ -13,9 +13,10 @@ from agent.rules.rule_settings import TripwireRule
 class Tripwire(Rule):
     """`cross`, at once, for every crossing in the direction asked for.
 
-    At its edges (see `Crossings` for what a crossing is): a crossing made while hidden is told when the
-    object is seen again; one made before the object is confirmed is told once it is; one made while the rule
-    is off duty is not told.
+    At its edges (see `Crossings` for what a crossing is): one is told `settle_s` after the object was on the
+    line at the latest, once it is beyond the margin, or when the camera stops before that. A crossing made
+    while hidden is told when the object is seen again; one made before the object is confirmed is told once
+    it is; one made while the rule is off duty is not told.
     """
 
     def __init__(self, row: int, name: str, settings: TripwireRule, scene: Scene) -> None:
@@ -34,7 +35,7 @@ class Tripwire(Rule):
                     self.note("other direction", crossing.slot, self._evidence(crossing))
         for slot, crossing in self._crossings.due():
             subject = self.subject("cross", slot, tripwire=self.settings.tripwire)
-            self.tell(subject, self._evidence(crossing), crossing.time_s)
+            self.tell(subject, self._evidence(crossing), crossing.time_s, at_end=True)
 
     def _evidence(self, crossing: Crossing) -> dict[str, Any]:
         return {

@@ -98,7 +98,9 @@ def test_without_margin_crossings_are_the_intersections_of_path_and_segment(
     steps = list(zip(spots[:-1].astype(float), spots[1:].astype(float), strict=True))
     expected = sum(turn(a, b, p) * turn(a, b, q) < 0 and turn(p, q, a) * turn(p, q, b) < 0 for p, q in steps)
     # Going round an end changes the side of the prolonged line, and nothing that counts.
-    assert len(directions(play(gate(margin=0.0), [walk(path)], fps=1.0, until_s=12.0))) == expected
+    assert (
+        len(directions(play(gate(margin=0.0, settle_s=0.0), [walk(path)], fps=1.0, until_s=12.0))) == expected
+    )
 
 
 def test_an_object_that_stands_on_the_line_and_trembles_is_not_counted(play: Any, walk: Any) -> None:
@@ -204,3 +206,77 @@ def test_every_class_has_its_own_count_and_a_rule_tells_only_of_its_own(play: An
     played = play(scene, [person, car])
     assert [alert.track.label for alert in played.told(kind="cross")] == ["car"]
     assert played.engine.counts()["tripwires"]["gate"]["today"] == {"a-to-b": {"car": 1, "person": 1}}
+
+
+@few
+@given(
+    crosses=st.booleans(),
+    leaps=st.lists(st.tuples(st.floats(0.3, 5.4), st.floats(0.04, 0.45)), max_size=4),
+    fps=st.sampled_from([10.0, 15.0, 30.0]),
+)
+def test_a_box_that_leaps_over_the_line_and_back_changes_no_count(
+    play: Any, walk: Any, crosses: bool, leaps: list[tuple[float, float]], fps: float
+) -> None:
+    # Someone walks along above the line, or through it at 3 s; now and then a box reaches 100 px beyond it.
+    def height(time_s: float) -> float:
+        return 400.0 if crosses and time_s > 3.0 else 150.0
+
+    times = np.arange(0.0, 6.0, 1 / fps)
+    kept: list[tuple[float, float]] = []
+    for begin_s, length_s in sorted(leaps):
+        clear = not kept or begin_s - sum(kept[-1]) > 0.8  # leaps apart: two in a row may be one long stay
+        if clear and abs(begin_s + length_s / 2 - 3.0) > 1.2 and length_s + 2 / fps < 0.5:
+            kept.append((begin_s, length_s))
+    path = []
+    for time_s in times.tolist():
+        y = height(time_s)
+        if any(begin_s <= time_s < begin_s + length_s for begin_s, length_s in kept):
+            y = 550.0 - y
+        path.append((time_s, 400 + 20 * time_s, y))
+    assert directions(play(gate(), [walk(path)], fps=fps)) == (["a-to-b"] if crosses else [])
+
+
+@few
+@given(speed=st.floats(20, 400), settle_s=st.floats(0, 1.5), fps=st.sampled_from([5.0, 12.5, 30.0]))
+def test_a_crossing_is_told_within_the_settle_time_or_as_soon_as_it_is_beyond_the_margin(
+    play: Any, walk: Any, speed: float, settle_s: float, fps: float
+) -> None:
+    crossing_s, margin_px = 100 / speed, 0.1 * (20 * 40) ** 0.5
+    through = walk([(0, 500, 150), (crossing_s * 4, 500, 550), (crossing_s * 4 + 3, 500, 550)])
+    [alert] = play(gate(settle_s=settle_s), [through], fps=fps).told(kind="cross")
+    assert alert.evidence["at_s"] == pytest.approx(crossing_s, abs=0.01)
+    due_s = max(crossing_s + settle_s, crossing_s + margin_px / speed)
+    assert due_s - 1e-3 <= alert.time_s <= due_s + 1 / fps + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("after", "told_s"),
+    [
+        ({"lost_s": 5.0}, 1.0 + 0.5),  # lost from sight beyond the line: at the end of the settle time
+        ({"lost_s": 0.0}, 1.3),  # given up before it: at once
+    ],
+)
+def test_a_crossing_is_not_lost_with_its_object(play: Any, walk: Any, after: Any, told_s: float) -> None:
+    through = walk([(0, 500, 150), (1.2, 500, 270)], **after)
+    for strict in (False, True):
+        [alert] = play(gate(strict=strict), [through], until_s=4.0).told(kind="cross")
+        assert alert.time_s == pytest.approx(told_s, abs=0.07)
+
+
+def test_a_crossing_is_not_lost_with_its_camera(play: Any, walk: Any) -> None:
+    through = walk([(0, 500, 150), (1.2, 500, 270)])
+    played = play(gate(), [through], until_s=1.2)
+    assert [alert.kind for alert in played.ends] == ["cross"]
+    assert played.engine.counts()["tripwires"]["gate"]["total"] == {"a-to-b": {"person": 1}}
+    within_the_margin = play(gate(), [walk([(0, 500, 150), (1.0, 500, 252)])], until_s=1.0)
+    assert within_the_margin.ends == []
+    assert within_the_margin.engine.counts()["tripwires"]["gate"]["total"] == {}
+
+
+@few
+@given(leg_s=st.floats(0.8, 3.0), turns=st.integers(1, 5), fps=st.sampled_from([5.0, 8.1, 10.0, 15.0, 30.0]))
+def test_coming_back_after_the_settle_time_counts_twice(
+    play: Any, walk: Any, leg_s: float, turns: int, fps: float
+) -> None:
+    path = [(leg_s * turn, 500, 100 if turn % 2 == 0 else 400) for turn in range(turns + 1)]
+    assert len(directions(play(gate(), [walk(path)], fps=fps))) == turns
