@@ -5,20 +5,23 @@ from __future__ import annotations
 import faulthandler
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from rich.console import Console
 
+from agent.alerts.open_incidents import OpenIncidents
 from agent.alerts.publisher import AlertPublisher, outbox_path
-from agent.alerts.schema import ModelPart
 from agent.alerts.snapshot import SnapshotKeeper
-from agent.assembly import build_pipeline
+from agent.assembly import build_pipeline, model_part
 from agent.camera_status import CameraStatus
 from agent.capture.source import open_source
 from agent.config import CameraSettings, Config, load_config
 from agent.detect.detector import open_detector, probe_detector
+from agent.detect.device_status import log_status
+from agent.detect.sharing import ModelPool
 from agent.errors import BrokerError, ConfigError, EdgetrackError
 from agent.observers import AnnotatedVideo, ProgressBars, Recorder
 from agent.operations import Operations
@@ -151,6 +154,7 @@ class App:
         self._reload = reload
         self._errors: list[EdgetrackError] = []
         self._statuses: dict[str, CameraStatus] = {}
+        self._models = ModelPool(log_status)
         self.started = False
         """Whether every stage could be opened."""
 
@@ -171,13 +175,18 @@ class App:
             )
             stack.callback(lambda: publisher.close(_STOP_S if stop.is_set() else self._drain_s))
             bars = stack.enter_context(ProgressBars(self._console)) if self._progress else None
+            outbox = outbox_path(config.outbox, config.device)
+            incidents = OpenIncidents(outbox.with_name(f"incidents-{config.device}.json"))
             for name, camera in config.cameras.items():
-                pipelines.append(self._build(name, camera, publisher, bars, stack))
+                pipelines.append(self._build(name, camera, publisher, incidents, bars, stack))
+            for name, end in incidents.interrupted(time.monotonic(), time.time()):
+                with incidents.telling(name, end):
+                    publisher.publish(end, name)
             operations = Operations(
                 publisher,
                 dict(zip(config.cameras, pipelines, strict=True)),
                 config.cameras,
-                outbox_path(config.outbox, config.device).with_name(f"rules-{config.device}.json"),
+                outbox.with_name(f"rules-{config.device}.json"),
                 self._reload,
                 lambda camera, state: self._statuses[camera].set_state(state),
             )
@@ -217,12 +226,13 @@ class App:
         name: str,
         camera: CameraSettings,
         publisher: AlertPublisher,
+        incidents: OpenIncidents,
         bars: ProgressBars | None,
         stack: ExitStack,
     ) -> CameraPipeline:
-        model = ModelPart(name=camera.detector.model.stem) if camera.detector.model else None
+        model = model_part(camera.detector)
         status = self._statuses[name] = CameraStatus(publisher, name)
-        detector = open_detector(camera.detector, status.on_device)
+        detector = open_detector(camera.detector, status.on_device, self._models)
         stack.callback(detector.close)
         rules = zip(rule_names(camera.rules), camera.rules, strict=True)
         pictured = {rule for rule, settings in rules if settings.snapshot}
@@ -230,7 +240,8 @@ class App:
         def publish(alert: Alert) -> None:
             picture = pipeline.picture_of(alert) if alert.rule in pictured else None
             snapshot = publisher.publish_snapshot(name, alert.rule, picture) if picture else None
-            publisher.publish(alert, name, model=model, snapshot=snapshot)
+            with incidents.telling(name, alert):
+                publisher.publish(alert, name, model=model, snapshot=snapshot)
 
         zones = {zone: place.points for zone, place in camera.zones.items()}
         keeper = SnapshotKeeper(self._config.snapshots, detector.labels, zones) if pictured else None

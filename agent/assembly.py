@@ -7,12 +7,14 @@ from pathlib import Path
 
 from ulid import ULID
 
+from agent.alerts.schema import ModelPart
 from agent.alerts.snapshot import SnapshotKeeper
 from agent.capture.reader import FrameReader, SourceStatus
-from agent.capture.source import open_source
+from agent.capture.source import Source, open_source
 from agent.config import CameraSettings
 from agent.detect.detector import Detector, Prepared, open_detector
 from agent.detect.interpreter import Interpreter
+from agent.detect.settings import DetectorSettings
 from agent.pipeline import CameraPipeline
 from agent.records import Alert, Frame
 from agent.rules.engine import RuleEngine
@@ -21,6 +23,7 @@ from agent.stage_times import StageTimes
 from agent.track import Tracker
 from agent.track.motion_lstm import MotionModel
 from agent.track.settings import TrackerSettings
+from agent.vision.model_spec import load_spec, spec_path
 
 _SHIPPED_MOTION_MODEL = Path(__file__).resolve().parent.parent / "models" / "artefacts" / "motion_lstm.tflite"
 
@@ -32,6 +35,7 @@ def build_pipeline(
     publish: Callable[[Alert], object],
     on_status: Callable[[SourceStatus], None] | None = None,
     detector: Detector | None = None,
+    open_camera: Callable[[], Source] | None = None,
     times: StageTimes | None = None,
     snapshots: SnapshotKeeper | None = None,
 ) -> CameraPipeline:
@@ -43,6 +47,7 @@ def build_pipeline(
         publish: takes each alert.
         on_status: told when the source is lost, frozen or back.
         detector: instead of the configured one, for several cameras that share a model.
+        open_camera: opens another source than the configured one.
         times: receives the stages' durations.
         snapshots: keeps pictures for alerts.
 
@@ -60,7 +65,7 @@ def build_pipeline(
     return CameraPipeline(
         camera,
         reader=FrameReader(
-            lambda: open_source(settings),
+            open_camera or (lambda: open_source(settings)),
             settings,
             camera=camera,
             prepare=prepare,
@@ -75,6 +80,21 @@ def build_pipeline(
         times=times,
         snapshots=snapshots,
     )
+
+
+def model_part(settings: DetectorSettings) -> ModelPart | None:
+    """Name and version of a detector's model, as its alerts tell them; None where it has none.
+
+    Raises:
+        ModelError: its ModelSpec cannot be read.
+    """
+    if settings.model is None:
+        return None
+    path = settings.spec or spec_path(settings.model)
+    if not path.exists():  # inferred from the file
+        return ModelPart(name=settings.model.stem)
+    spec = load_spec(path)
+    return ModelPart(name=spec.name, version=spec.version)
 
 
 def build_tracker(settings: TrackerSettings, score_levels: Sequence[float]) -> Tracker:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.alerts.publisher import AlertPublisher
 from agent.capture.status import SourceStatus
-from agent.detect.device_status import DeviceState, DeviceStatus, log_status
+from agent.detect.device_status import DeviceState, DeviceStatus
 
 
 class CameraStatus:
@@ -40,8 +40,7 @@ class CameraStatus:
         )
 
     def on_device(self, status: DeviceStatus) -> None:
-        """Log and publish a change of the device."""
-        log_status(status)
+        """Publish a change of the device."""
         device = {
             "name": status.device,
             "state": str(status.state),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from agent.errors import ConfigError, ModelError
 from agent.geometry.boxes import areas
 from agent.records import Detections, FloatArray, Frame
 from agent.vision.letterbox import Placement
+
+if TYPE_CHECKING:
+    from agent.detect.sharing import ModelPool
 
 
 class Prepared:
@@ -93,13 +96,16 @@ class AreaFilter:
         return detections if kept.all() else detections[kept]
 
 
-def open_detector(settings: DetectorSettings, on_device: OnDevice | None = None) -> Detector:
+def open_detector(
+    settings: DetectorSettings, on_device: OnDevice | None = None, models: ModelPool | None = None
+) -> Detector:
     """The detector that the settings ask for.
 
     Args:
         settings: a camera's.
         on_device: told when an Edge TPU is lost, which the CPU then stands in for, and when it is back;
             without it that is logged.
+        models: those of all cameras; without it the detector's model is its own.
 
     Raises:
         ModelError: the model, its spec, its labels or the runtime do not fit.
@@ -113,7 +119,7 @@ def open_detector(settings: DetectorSettings, on_device: OnDevice | None = None)
     from agent.detect.gate import GatedDetector
     from agent.detect.tflite_detector import TfliteDetector
 
-    detector = TfliteDetector(settings, on_device)
+    detector = TfliteDetector(settings, on_device, models)
     if settings.gate is None:
         return detector
     if detector.spec.states:

@@ -97,6 +97,8 @@ class FailoverInterpreter:
         """The file that was loaded first."""
         self.runtime = first.runtime
         """That the model runs in."""
+        self.stateful = first.stateful
+        """Whether operators of the model remember earlier calls of `invoke`."""
         self.inputs, self.outputs = first.inputs, first.outputs
         if standby is not None and (difference := _difference(first, standby)):
             self.close()

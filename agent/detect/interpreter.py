@@ -29,6 +29,9 @@ _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_ru
 _PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
 _EDGETPU_LIBRARY = "libedgetpu.so.1"
 _MAX_THREADS = 4  # beyond it, models of the size that fits a Pi gain nothing
+_STATEFUL = frozenset(
+    f"{way}_SEQUENCE_{cell}" for way in ("UNIDIRECTIONAL", "BIDIRECTIONAL") for cell in ("LSTM", "RNN")
+) | {"LSTM", "RNN", "SVDF", "VAR_HANDLE"}  # their state is kept in the interpreter
 _stderr_lock = threading.Lock()
 
 
@@ -73,9 +76,12 @@ class Interpreter:
                 self._native.allocate_tensors()
                 # Names that are no UTF-8 and sizes beyond all memory are damage that only shows here.
                 details_in, details_out = self._native.get_input_details(), self._native.get_output_details()
-                producers = _producers(self._native)
+                operators = _operators(self._native)
             except (ValueError, RuntimeError, MemoryError) as error:
                 raise ModelError(str(path), _reason(error), _advice(error, self.runtime, device)) from error
+        producers = _producers(operators)
+        self.stateful = any(operator["op_name"] in _STATEFUL for operator in operators)
+        """Whether operators of the model remember earlier calls of `invoke`."""
         self.inputs: tuple[TensorInfo, ...] = tuple(_tensor_info(details, {}) for details in details_in)
         """The file's inputs, in its order."""
         self.outputs: tuple[TensorInfo, ...] = tuple(
@@ -191,14 +197,17 @@ def _tensor_info(details: dict[str, Any], producers: dict[int, tuple[str, int]])
     )
 
 
-def _producers(native: Any) -> dict[int, tuple[str, int]]:
-    """By tensor: the operator that writes it and the position among that operator's outputs."""
+def _operators(native: Any) -> list[dict[str, Any]]:
+    """The model's operators, as far as the runtime tells."""
     list_operators = getattr(native, "_get_ops_details", None)  # in both runtimes, though not documented
-    if list_operators is None:
-        return {}
+    return list(list_operators()) if list_operators else []
+
+
+def _producers(operators: list[dict[str, Any]]) -> dict[int, tuple[str, int]]:
+    """By tensor: the operator that writes it and the position among that operator's outputs."""
     return {
         int(tensor): (str(operator["op_name"]), position)
-        for operator in list_operators()
+        for operator in operators
         for position, tensor in enumerate(operator["outputs"])
     }
 

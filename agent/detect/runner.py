@@ -34,6 +34,8 @@ class Runner(Protocol):
     """The file's outputs, in its order."""
     status: DeviceStatus | None
     """The last report of the device; None where there is none to report."""
+    stateful: bool
+    """Whether operators of the model remember earlier calls of `invoke`."""
 
     def input_view(self, index: int) -> NDArray[Any]:
         """The memory of an input, to be written in place; let go of it before `invoke`."""

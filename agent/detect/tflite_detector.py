@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from agent.detect.detector import AreaFilter, Prepared
 from agent.detect.device_status import DeviceStatus, OnDevice
-from agent.detect.runner import Runner, open_runner
+from agent.detect.runner import Runner
 from agent.detect.settings import DetectorSettings
+from agent.detect.sharing import ModelPool
 from agent.errors import ConfigError, EdgetrackError, ModelError
 from agent.records import Detections, Frame
 from agent.vision.decode.decoder import Decoder
@@ -30,22 +31,31 @@ class TfliteDetector:
     Args:
         settings: of kind tflite.
         on_device: told when an Edge TPU is lost and when it is back; without it that is logged.
+        models: that other cameras' detectors use too; without it the model is this one's alone.
 
     Raises:
         ModelError: the model, its spec, its labels or the runtime do not fit.
     """
 
-    def __init__(self, settings: DetectorSettings, on_device: OnDevice | None = None) -> None:
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        on_device: OnDevice | None = None,
+        models: ModelPool | None = None,
+    ) -> None:
         if settings.model is None:
             raise ConfigError("detector.model", "expected the path of a .tflite file, got none")
         labels = read_labels(settings.labels_file) if settings.labels_file else ()
-        self.interpreter: Runner = open_runner(settings, on_device)
-        """The loaded model."""
+        self._use = (models or ModelPool()).open(settings, on_device)
+        self.interpreter: Runner = self._use.runner
+        """The loaded model, which other detectors may use too."""
         try:
             self._bind(settings, settings.model, labels)
         except EdgetrackError:
-            self.interpreter.close()
+            self._use.close()
             raise
+        if self.interpreter.stateful and not self.spec.reset_before_invoke:
+            self._use.keep_alone()
 
     def _bind(self, settings: DetectorSettings, model: Path, labels: tuple[str, ...]) -> None:
         """Find the way from a picture to the model's input, and from its outputs to detections."""
@@ -68,6 +78,10 @@ class TfliteDetector:
         self.labels = self._decoder.labels
         self.score_levels = self.spec.score_levels
         self._states = _bind_states(self.spec, self.interpreter)
+        inputs = self.interpreter.inputs
+        self._remembered = [
+            np.zeros(inputs[target].shape, inputs[target].dtype) for _, target, _ in self._states
+        ]
         self._input = _picture_index(self.spec, self.interpreter, {target for _, target, _ in self._states})
         if self.spec.input is None:
             raise ModelError(self.spec.name, "expected `input` in the ModelSpec of a detector, got none")
@@ -95,7 +109,7 @@ class TfliteDetector:
         return prepared
 
     def invoke(self, prepared: Prepared) -> None:
-        """Run the model and keep its outputs with the frame.
+        """Run the model, once it is this detector's turn, and keep its outputs with the frame.
 
         Raises:
             ModelError: the runtime or the device failed.
@@ -103,14 +117,17 @@ class TfliteDetector:
         interpreter = self.interpreter
         if prepared.input is None:
             raise ValueError("prepared: expected a frame from prepare(), got one that was decoded already")
-        np.copyto(interpreter.input_view(self._input), prepared.input)
-        if self.spec.reset_before_invoke:
-            interpreter.reset_states()
-        interpreter.invoke()
-        for index, copy in enumerate(prepared.outputs):
-            np.copyto(copy, interpreter.output(index))
-        for source, target, _ in self._states:
-            np.copyto(interpreter.input_view(target), prepared.outputs[source])
+        with self._use.turn:
+            np.copyto(interpreter.input_view(self._input), prepared.input)
+            for (_, target, _), state in zip(self._states, self._remembered, strict=True):
+                np.copyto(interpreter.input_view(target), state)
+            if self.spec.reset_before_invoke:
+                interpreter.reset_states()
+            interpreter.invoke()
+            for index, copy in enumerate(prepared.outputs):
+                np.copyto(copy, interpreter.output(index))
+        for (source, _, _), state in zip(self._states, self._remembered, strict=True):
+            np.copyto(state, prepared.outputs[source])
 
     def decode(self, prepared: Prepared) -> Detections:
         """Read the detections; the frame's buffers go back to where `prepare` takes them."""
@@ -131,20 +148,23 @@ class TfliteDetector:
 
     def reset(self) -> None:
         """Forget what a recurrent model remembers of earlier frames."""
-        self.interpreter.reset_states()
-        for _, target, initial in self._states:
-            self.interpreter.input_view(target)[...] = initial
+        with self._use.turn:
+            self.interpreter.reset_states()
+        for (_, _, initial), state in zip(self._states, self._remembered, strict=True):
+            state[...] = initial
 
     def close(self) -> None:
-        """Give back the device and its process."""
-        self.interpreter.close()
+        """Give back the model, and with its last user the device and its process."""
+        self._use.close()
 
     def _run_blank(self) -> Sequence[NDArray[Any]]:
         """Outputs for an input of zeros."""
-        for index, tensor in enumerate(self.interpreter.inputs):
-            self.interpreter.input_view(index)[...] = tensor.zero_point
-        self.interpreter.invoke()
-        return [self.interpreter.output(index).copy() for index in range(len(self.interpreter.outputs))]
+        interpreter = self.interpreter
+        with self._use.turn:
+            for index, tensor in enumerate(interpreter.inputs):
+                interpreter.input_view(index)[...] = tensor.zero_point
+            interpreter.invoke()
+            return [interpreter.output(index).copy() for index in range(len(interpreter.outputs))]
 
 
 def _bind_states(spec: ModelSpec, interpreter: Runner) -> list[tuple[int, int, Any]]:

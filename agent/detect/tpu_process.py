@@ -76,8 +76,9 @@ class TpuProcess:
         """The file's inputs, in its order."""
         self.outputs: tuple[TensorInfo, ...] = ()
         """The file's outputs, in its order."""
-        self.verifiable = False
-        """Whether the model has no memory of its own, so that `verify` can tell right answers from wrong."""
+        self.stateful = True
+        """Whether operators of the model remember earlier calls of `invoke`; if not, `verify` can tell right
+        answers from wrong."""
         self._deadline_s = deadline_s
         self._sequence = 0
         self._reset = 0
@@ -126,7 +127,7 @@ class TpuProcess:
         took_s = time.monotonic() - asked_s
         if not _equal(self._expected, after_reset):
             raise self._error("expected the same answer to the same picture, got another each time")
-        self.verifiable = _equal(self._expected, again)
+        self.stateful = not _equal(self._expected, again)
         # No CPU stands in for a CPU: there the model's own pace counts, be it seconds on a small board.
         slow_s = took_s * _SLOWEST if self.device == "cpu" else 0.0
         self.process.channel.settimeout(max(self._deadline_s, slow_s))
@@ -165,7 +166,7 @@ class TpuProcess:
         Raises:
             WorkerError: as for `invoke`, or the answer is another.
         """
-        if self.verifiable and not _equal(self._test(0), self._expected):
+        if not self.stateful and not _equal(self._test(0), self._expected):
             raise self._error("expected the known answer to the test picture, got another")
 
     def reset_states(self) -> None:
