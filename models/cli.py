@@ -12,6 +12,7 @@ import typer
 
 from agent.errors import ConfigError, EdgetrackError, StorageError
 from agent.version import __version__
+from models.registry.commands import register as register_registry
 from models.training.commands import register as register_training
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 app.add_typer(tune, name="tune")
 register_training(app, train, evaluate)
+register_registry(app)
 
 GroundTruth = Annotated[
     Path, typer.Option("--gt", help="Folder of MOTChallenge sequences: SEQ/seqinfo.ini and SEQ/gt/gt.txt.")
@@ -174,9 +176,10 @@ def train_motion_model(
     examples: Annotated[int, typer.Option(min=1000, help="Generated trajectories.")] = 60000,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     units: Annotated[int, typer.Option(min=4, max=64, help="Size of the hidden state.")] = 16,
+    cell: Annotated[str, typer.Option(help="lstm or gru.")] = "lstm",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
 ) -> None:
-    """Train the tracker's LSTM motion model on generated trajectories and convert it to int8."""
+    """Train the tracker's motion model on generated trajectories and convert it to int8."""
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
