@@ -32,6 +32,8 @@ from agent.rules.masks import DetectionMasks
 from agent.rules.settings import rule_names
 from agent.run_control import RunControl
 from agent.service import CameraProgress, Notifier, ServiceWatch, configure_logging
+from agent.web.memory import PageMemory
+from agent.web.page import check_page, serving
 
 log = logging.getLogger("edgetrack")
 _STOP_S = 1.0
@@ -49,6 +51,7 @@ def check_config(path: Path, *, tpu_in_use: bool = False) -> Config:
         ConfigError: with all faults.
     """
     config = load_config(path)
+    check_page(config)
     faults = []
     for name, camera in config.cameras.items():
         where = f"{path} cameras.{name}"
@@ -84,7 +87,7 @@ def run_config(path: Path, *, annotate: Path | None, record: Path | None, progre
     if notifier.watchdog_s is not None:
         faulthandler.enable()  # the watchdog's SIGABRT then shows where each thread hangs
     control = RunControl(lambda: check_config(path, tpu_in_use=True), notifier)
-    config, last_good = load_config(path), None
+    config, last_good, page = load_config(path), None, PageMemory(path)
     with control.on_signals():
         while True:
             app = App(
@@ -94,6 +97,7 @@ def run_config(path: Path, *, annotate: Path | None, record: Path | None, progre
                 progress=progress,
                 notifier=notifier,
                 reload=control.reload,
+                page=page,
             )
             try:
                 summaries = app.run(control.stop)
@@ -128,6 +132,7 @@ class App:
             its own, shorter time.
         notifier: the service manager, which is told when all cameras run and how they do.
         reload: checks and takes the configuration anew, for the command of that name.
+        page: what the live page remembers over reloads.
     """
 
     def __init__(
@@ -142,6 +147,7 @@ class App:
         drain_s: float = 5.0,
         notifier: Notifier | None = None,
         reload: Callable[[], None] | None = None,
+        page: PageMemory | None = None,
     ) -> None:
         self._config = config
         self._annotate = annotate
@@ -152,6 +158,7 @@ class App:
         self._drain_s = drain_s
         self._notifier = notifier or Notifier({})
         self._reload = reload
+        self._page = page
         self._errors: list[EdgetrackError] = []
         self._statuses: dict[str, CameraStatus] = {}
         self._models = ModelPool(log_status)
@@ -194,6 +201,8 @@ class App:
             publisher.start()
             for name, camera in config.cameras.items():
                 self._statuses[name].set_state("connecting" if camera.live else "online")
+            by_name = dict(zip(config.cameras, pipelines, strict=True))
+            stack.enter_context(serving(config, by_name, lambda: publisher.stats, self._page, self._reload))
             threads = [
                 threading.Thread(target=self._run_camera, args=(pipeline, stop), name=pipeline.summary.camera)
                 for pipeline in pipelines

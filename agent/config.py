@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,8 +131,23 @@ def load_section(path: Path, model: type[AnySection]) -> AnySection:
         raise _joined(_fault(source, detail, model) for detail in _details(error)) from error
 
 
-def make_section(model: type[AnySection], values: Mapping[str, Any]) -> AnySection:
-    """A section from command-line options.
+def _option(place: Sequence[str | int]) -> str:
+    """The command-line option of a setting."""
+    return "--" + "-".join(str(part) for part in place).replace("_", "-")
+
+
+def make_section(
+    model: type[AnySection],
+    values: Mapping[str, Any],
+    *,
+    named: Callable[[Sequence[str | int]], str] = _option,
+) -> AnySection:
+    """A section from command-line options, or from elsewhere than a file.
+
+    Args:
+        model: the section.
+        values: its content.
+        named: says where a fault lies, from the keys that lead there.
 
     Raises:
         ConfigError: with `faults`, a line for each: `--option: expected X, got Y`.
@@ -143,8 +158,7 @@ def make_section(model: type[AnySection], values: Mapping[str, Any]) -> AnySecti
         faults = []
         for detail in _details(error):
             place, section = _place(detail["loc"], model)
-            name = "-".join(str(part) for part in place).replace("_", "-")
-            faults.append((f"--{name}: " if name else "") + _message(detail, place, section))
+            faults.append((f"{named(place)}: " if place else "") + _message(detail, place, section))
         raise _joined(faults) from error
 
 
