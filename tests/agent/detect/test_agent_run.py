@@ -64,6 +64,20 @@ def test_an_abort_of_the_device_costs_no_frame_and_no_alert(folder):
     assert "Traceback" not in done.stderr
 
 
+def test_two_cameras_share_one_device_and_its_fault(folder):
+    config = (folder / "edgetrack.yaml").read_text()
+    camera = config[config.index("  front:") :]
+    (folder / "edgetrack.yaml").write_text(config + camera.replace("front", "back"))
+    (folder / "0").write_text("abort")
+    done = agent(folder, "run", **{FAKE_TPU_VARIABLE: str(folder)})
+    assert done.returncode == 0, done.stderr
+    assert "front: 60 frames" in done.stdout
+    assert "back: 60 frames" in done.stdout
+    assert done.stdout.count("1 alerts") == 2
+    assert done.stderr.count("device fake:0: online, it runs bright_edgetpu.tflite\n") == 1
+    assert done.stderr.count("its process died of SIGABRT") >= 1
+
+
 def test_check_refuses_a_device_that_does_not_start(folder):
     (folder / "0").write_text("load-abort")
     done = agent(folder, "check", **{FAKE_TPU_VARIABLE: str(folder)})
