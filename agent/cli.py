@@ -165,11 +165,17 @@ def watch(
         bool, typer.Option("--json", help="One JSON object a line instead of the table.")
     ] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many alerts.")] = None,
+    acknowledge: Annotated[
+        bool,
+        typer.Option(
+            "--acknowledge", help="Be the receiver of devices with broker.acknowledge: receiver; they forget."
+        ),
+    ] = False,
 ) -> None:
     """Subscribe and show alerts as they come."""
     from agent.watch import watch_alerts
 
-    watch_alerts(broker, config, json_lines=json_lines, count=count)
+    watch_alerts(broker, config, json_lines=json_lines, count=count, acknowledge=acknowledge)
 
 
 @app.command()

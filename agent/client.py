@@ -10,7 +10,8 @@
 
 An alert is confirmed to the broker when the loop asks for the next one: with `client_id` and
 `keep_session_s` one that a crash interrupted comes again. Repeats are dropped by their id, and gaps in a
-device's numbers are told.
+device's numbers are told. Where devices are configured with `broker.acknowledge: receiver`, one receiver is
+to be made with `acknowledge=True`: it tells them which alerts they may forget.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ulid import ULID
 
 from agent.alerts.messages import Message, Waker
 from agent.alerts.mqtt import Session
+from agent.alerts.receipts import Receipts
 from agent.alerts.schema import AlertPayload
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
@@ -117,6 +119,7 @@ class AlertClient:
             mosquitto keeps 1,000 by default (`max_queued_messages`) and only `persistence true` survives its
             own restart.
         share_group: receivers of one group split the alerts between them; none of them can see gaps then.
+        acknowledge: tell devices, as their `broker.acknowledge: receiver` asks for, which alerts were taken.
 
     Raises:
         ConfigError: a kept session without a `client_id`.
@@ -131,6 +134,7 @@ class AlertClient:
         client_id: str | None = None,
         keep_session_s: int = 0,
         share_group: str | None = None,
+        acknowledge: bool = False,
     ) -> None:
         if keep_session_s and client_id is None:
             raise ConfigError(
@@ -143,6 +147,7 @@ class AlertClient:
         alerts = topics.alerts(camera)
         self._filters = [f"$share/{share_group}/{alerts}" if share_group else alerts, topics.status]
         self._sees_all = camera == "+" and share_group is None
+        self._receipts = Receipts(broker.topic_root) if acknowledge else None
         self._check = SequenceCheck()
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._waker: Waker | None = None
@@ -244,7 +249,12 @@ class AlertClient:
                 self.open()
                 backoff.reset()
             if self._session is not None:
-                self._backlog.extend(self._session.step(0.2).messages)
+                if self._receipts is not None:
+                    self._receipts.send(self._session.publish)
+                events = self._session.step(0.2)
+                self._backlog.extend(events.messages)
+                for refusal in {reason for _, reason in events.published if reason}:
+                    _log.error("the broker refuses receipts: %s; check its access rules", refusal)
         except BrokerError as error:
             if self._session is not None:
                 _log.warning("%s; connecting again", error)
@@ -261,7 +271,10 @@ class AlertClient:
         """What a message means; nothing for a repeat."""
         levels = message.topic.removeprefix(self._broker.topic_root + "/").split("/")
         if levels[-1] == "status":
-            yield DeviceStatus(levels[0], message.payload == b"online")
+            online = message.payload == b"online"
+            if self._receipts is not None and online:
+                self._receipts.add(levels[0])
+            yield DeviceStatus(levels[0], online)
             return
         try:
             alert = AlertPayload.model_validate_json(message.payload)
@@ -269,6 +282,8 @@ class AlertClient:
             self.invalid += 1
             _log.warning("%s: expected an alert, got `%s`", message.topic, error.errors()[0]["msg"])
             return
+        if self._receipts is not None:
+            self._receipts.add(levels[0], alert.id)
         if alert.id in self._ids:
             self.repeats += 1
             return

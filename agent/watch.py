@@ -19,7 +19,14 @@ from agent.config import load_config, make_section
 _ROWS = 20
 
 
-def watch_alerts(broker_url: str | None, config: Path | None, *, json_lines: bool, count: int | None) -> None:
+def watch_alerts(
+    broker_url: str | None,
+    config: Path | None,
+    *,
+    json_lines: bool,
+    count: int | None,
+    acknowledge: bool = False,
+) -> None:
     """Show alerts until stopped.
 
     Args:
@@ -27,6 +34,7 @@ def watch_alerts(broker_url: str | None, config: Path | None, *, json_lines: boo
         config: a configuration file, for its broker and password.
         json_lines: one JSON object a line instead of the table.
         count: stop after this many.
+        acknowledge: tell devices that they may forget what was shown (their `broker.acknowledge: receiver`).
 
     Raises:
         BrokerError: it cannot be reached, or refuses.
@@ -36,7 +44,7 @@ def watch_alerts(broker_url: str | None, config: Path | None, *, json_lines: boo
     if broker_url is not None:
         broker = make_section(BrokerSettings, {**broker.model_dump(exclude_unset=True), "url": broker_url})
     console = Console(highlight=False)
-    with AlertClient(broker) as client, suppress(KeyboardInterrupt):
+    with AlertClient(broker, acknowledge=acknowledge) as client, suppress(KeyboardInterrupt):
         print(f"watching {broker.url}, topics {broker.topic_root}/+/+/alerts", file=sys.stderr, flush=True)
         if json_lines or not console.is_terminal:
             for number, alert in enumerate(client.alerts(), 1):

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from agent.alerts.commands import COMMANDS, Response
+from agent.alerts.receipts import Receipt
 from agent.alerts.schema import AlertPayload
 from agent.alerts.states import ArmedPayload, CountsPayload, HealthPayload
 from agent.alerts.topics import Topics
@@ -40,7 +41,14 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
         root: `broker.topic_root`.
     """
     topics = Topics(root, "{device}")
-    models: list[type[BaseModel]] = [AlertPayload, CountsPayload, ArmedPayload, HealthPayload, Response]
+    models: list[type[BaseModel]] = [
+        AlertPayload,
+        CountsPayload,
+        ArmedPayload,
+        HealthPayload,
+        Response,
+        Receipt,
+    ]
     models += COMMANDS.values()
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
@@ -99,6 +107,13 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
         retain=True,
         content="image/jpeg",
     )
+    channel("acknowledged", topics.acknowledged, "Alerts that a receiver has", model(Receipt))
+    operations["acknowledge"] = {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/acknowledged"},
+        "summary": "Taken where the device is configured with `broker.acknowledge: receiver`",
+        "bindings": {"mqtt": {"qos": 1}},
+    }
     for name, command in COMMANDS.items():
         text = (command.__doc__ or name).strip().splitlines()[0]
         request, response = f"request_{name}", f"response_{name}"

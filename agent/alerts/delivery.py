@@ -11,6 +11,8 @@ from collections.abc import Callable
 from agent.alerts.messages import Message, Waker, matches
 from agent.alerts.mqtt import Session
 from agent.alerts.outbox import Outbox
+from agent.alerts.receipt_window import ReceiptWindow
+from agent.alerts.receipts import parse_receipt
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
 from agent.alerts.window import REFUSED_WAIT_S, UNHEARD_WAIT_S, AlertWindow
@@ -21,13 +23,15 @@ _log = logging.getLogger("edgetrack.broker")
 _SHORTEST_WAIT_S = 0.25
 _STABLE_S = 30.0  # a connection that stood this long was a good one
 _MAX_UNSENT = 200
+_MAX_COMPLAINTS = 200
 
 
 class Delivery:
     """Connects, publishes, waits for acknowledgements, connects again.
 
-    In order, a window at a time, each alert until the broker has acknowledged it. The outbox is the only
-    memory: what was in flight when a connection broke is read from it again.
+    In order, a window at a time, each alert until the broker has acknowledged it, or a receiver where the
+    settings say so. The outbox is the only memory: what was in flight when a connection broke is read from
+    it again.
 
     Args:
         settings: the broker.
@@ -51,7 +55,9 @@ class Delivery:
         self._drain_wanted = False
         self._window = AlertWindow(outbox)
         self._other: dict[int, str] = {}  # packet identifier: topic, of what is no alert
-        self._cautious = settings.needs_receiver  # one at a time, so that the order holds when one comes back
+        # Whether alerts that nobody hears come back: then one at a time, so that the order holds.
+        self._needs_receiver = settings.needs_receiver and settings.acknowledge == "broker"
+        self._cautious = self._needs_receiver
         self._reported: str | None = None
         self._complaints: set[str] = set()
         self._subscriptions: list[tuple[str, bool, Callable[[Message], None]]] = []
@@ -62,14 +68,22 @@ class Delivery:
         self.error: str | None = None
         """Why there is no connection; None while there is one."""
         self.sent = self.acknowledged = self.refused = self.connects = 0
+        if settings.acknowledge == "receiver":
+            receipts = ReceiptWindow(outbox, settings.redeliver_after_s, self._no_receiver)
+            self._window = receipts
+
+            def receive(message: Message) -> None:
+                self.acknowledged += receipts.receipt(set(parse_receipt(message).ids))
+
+            self.subscribe(topics.acknowledged, receive)
 
     def start(self) -> None:
         """Begin to connect."""
         self._thread.start()
 
-    def alert_stored(self) -> None:
+    def alert_stored(self, topic: str) -> None:
         """Tell that the outbox has something new."""
-        self._window.stored()
+        self._window.stored(topic)
         self._waker.set()
 
     def subscribe(
@@ -168,7 +182,7 @@ class Delivery:
             self.connected = False
             # A broker that ends the connection over one message (mosquitto 2.0.11 does, over one that its
             # access rules refuse) takes its answer with it when others are under way. So: one at a time.
-            self._cautious = self._settings.needs_receiver or bool(self._window.in_flight)
+            self._cautious = self._needs_receiver or bool(self._window.in_flight)
             self._window.start_over()
             self._other.clear()
             session.close()
@@ -247,19 +261,22 @@ class Delivery:
             topic = self._window.hold(mid, REFUSED_WAIT_S).topic
             self.refused += 1
             self._complain(topic, f"the broker refuses the alert: {refusal}; check its access rules")
-        elif self._settings.needs_receiver and not heard:
+        elif self._needs_receiver and not heard:
             self._cautious = True
             topic = self._window.hold(mid, UNHEARD_WAIT_S, longest_wait_s=30.0).topic
             self._complain(topic, "nobody subscribes; alerts wait for a receiver")
         else:
             self._window.acknowledged(mid)
-            self.acknowledged += 1
+            self.acknowledged += self._settings.acknowledge == "broker"
             self._cautious = False
+
+    def _no_receiver(self, topic: str) -> None:
+        self._complain(topic, "no receiver acknowledges; alerts wait, see broker.acknowledge")
 
     def _complain(self, topic: str, problem: str) -> None:
         """Each fault once in the life of the process."""
         line = f"{topic}: {problem}"
-        if line not in self._complaints:
+        if line not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:
             self._complaints.add(line)
             _log.error("%s", line)
 
@@ -268,6 +285,8 @@ class Delivery:
             if matches(topic_filter, message.topic):
                 try:
                     callback(message)
+                except EdgetrackError as error:
+                    self._complain(error.where, error.problem)
                 except Exception:  # noqa: BLE001 - reported, and alerts must go on
                     _log.exception("%s: expected the message to be taken, got a fault", message.topic)
 

@@ -1,4 +1,5 @@
-"""One connection to an MQTT broker, driven by the thread that uses it. The only module that imports paho.
+"""One connection to an MQTT broker, driven by the thread that uses it. Only this module and
+`mqtt_properties` import paho.
 
 paho keeps its queue in memory and calls back from its own thread; here a `Session` lives as long as one
 connection, hands out what happened as values, and whoever needs more than that opens the next one.
@@ -8,24 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import socket
 import ssl
 import time
 from typing import Any, Self
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage, error_string
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.alerts.connecting import CONNECT_TIMEOUT_S, refusal, tls_context, unreachable
 from agent.alerts.credentials import broker_password
 from agent.alerts.messages import Events, Message, Waker
+from agent.alerts.mqtt_properties import connect_options, publish_properties
 from agent.alerts.settings import BrokerSettings
 from agent.errors import BrokerError
 
 _CONNACK_TIMEOUT_S = 10.0
+# Brokers send small packets with Nagle's wait for a delayed ACK, 40 ms; Linux takes this back at each read.
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", 0)
 _NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5.0, 3.4.2.1
 
 
@@ -131,12 +134,8 @@ class Session:
             client.tls_set_context(tls_context(self._settings.tls))
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
-        options: dict[str, Any] = {}
-        if five:
-            options["clean_start"] = self._session_expiry_s == 0
-            if self._session_expiry_s:
-                options["properties"] = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-                options["properties"].SessionExpiryInterval = self._session_expiry_s
+        plain = self._will is None and not self._session_expiry_s
+        options = connect_options(self._session_expiry_s, plain=plain) if five else {}
         try:
             client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s, **options)
         except (OSError, ValueError) as error:
@@ -176,8 +175,7 @@ class Session:
         """
         properties = None
         if self.protocol == "5" and message.correlation is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.CorrelationData = message.correlation
+            properties = publish_properties(message.correlation)
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         if info.rc != MQTT_ERR_SUCCESS:
             raise BrokerError(self._where, f"expected to send, got `{error_string(info.rc)}`")
@@ -237,6 +235,8 @@ class Session:
                 self._client.loop_write()
         if buffered:
             self._client.loop_read()
+            if _QUICK_ACK and self._client.socket() is not None:
+                connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         self._client.loop_misc()
 
     def close(self) -> None:
@@ -258,6 +258,7 @@ class Session:
             connection.close()
 
     def _on_socket_open(self, _client: Client, _userdata: object, connection: Any) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(connection, selectors.EVENT_READ)
 
     def _on_socket_close(self, _client: Client, _userdata: object, connection: Any) -> None:

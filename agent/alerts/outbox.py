@@ -131,12 +131,13 @@ class Outbox:
             self._make_room_in_memory()
             return alert
 
-    def pending(self, limit: int, after: int = 0) -> list[StoredAlert]:
+    def pending(self, limit: int, after: int = 0, topic: str | None = None) -> list[StoredAlert]:
         """The next alerts to send, in order.
 
         Args:
             limit: at most so many.
             after: position behind which to begin.
+            topic: of this one only.
         """
         with self._lock:
             self._use_disk()
@@ -144,7 +145,7 @@ class Outbox:
             place = after
             while self._file is not None and len(found) < limit:
                 try:
-                    good, damaged = self._file.read(place, limit)
+                    good, damaged = self._file.read(place, limit, topic)
                     if damaged:
                         self._give_up(damaged)
                 except _DISK_ERRORS as error:
@@ -154,8 +155,23 @@ class Outbox:
                 if len(good) + len(damaged) < limit:
                     break
                 place = max([alert.position for alert in good] + damaged)
-            found += [alert for alert in self._memory.values() if alert.position > after]
+            found += [
+                alert
+                for alert in self._memory.values()
+                if alert.position > after and topic in (None, alert.topic)
+            ]
             return found[:limit]
+
+    def topics(self) -> set[str]:
+        """Topics that alerts wait for; not those on a disk that cannot be read now."""
+        with self._lock:
+            self._use_disk()
+            found = {alert.topic for alert in self._memory.values()}
+            try:
+                return found | (self._file.topics() if self._file is not None else set())
+            except _DISK_ERRORS as error:
+                self._disk_failed(error)
+                return found
 
     def acknowledge(self, alerts: Iterable[StoredAlert]) -> None:
         """Forget alerts that the broker has, in one transaction."""

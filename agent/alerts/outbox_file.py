@@ -45,6 +45,7 @@ COMMIT;
 _COLUMNS = "position, sequence, id, topic, priority, stored_s, synchronised, checksum, payload"
 _INSERT = f"INSERT OR IGNORE INTO alert ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608 - constant names
 _READ = f"SELECT {_COLUMNS} FROM alert WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608
+_READ_TOPIC = _READ.replace("ORDER", "AND topic = ? ORDER")
 
 
 class DamagedError(Exception):
@@ -255,12 +256,15 @@ class OutboxFile:
         if counters is not None:
             self.counters = counters
 
-    def read(self, after: int, limit: int) -> tuple[list[StoredAlert], list[int]]:
-        """Up to `limit` alerts behind position `after`, in order: the sound ones, and the positions of those
-        whose checksum is wrong."""
+    def read(self, after: int, limit: int, topic: str | None = None) -> tuple[list[StoredAlert], list[int]]:
+        """Up to `limit` alerts behind position `after`, of one topic or of all, in order: the sound ones, and
+        the positions of those whose checksum is wrong."""
         good: list[StoredAlert] = []
         damaged: list[int] = []
-        rows = self._database.execute(_READ, (after, limit))
+        if topic is None:
+            rows = self._database.execute(_READ, (after, limit))
+        else:
+            rows = self._database.execute(_READ_TOPIC, (after, topic, limit))
         for row in rows:
             try:
                 good.append(stored_alert(row))
@@ -293,6 +297,10 @@ class OutboxFile:
         """Position of the last alert; 0 when there is none."""
         (last,) = self._database.execute("SELECT max(position) FROM alert").fetchone()
         return last or 0
+
+    def topics(self) -> set[str]:
+        """Topics of all that waits."""
+        return {topic for (topic,) in self._database.execute("SELECT DISTINCT topic FROM alert")}
 
     def ids(self) -> set[str]:
         """Ids of all that waits."""

@@ -43,7 +43,7 @@ class PublisherStats:
         queued: alerts that the broker has not acknowledged yet.
         in_memory: of these, on no disk.
         sent: publishes of alerts, repeats counted.
-        acknowledged: alerts that the broker has, since the start.
+        acknowledged: alerts that the broker (or a receiver: `broker.acknowledge`) has, since the start.
         refused: alerts that the broker's access rules refused; they wait.
         dropped: alerts given up for the outbox's limits, since the outbox was made.
         damaged: alerts given up because the disk spoiled them.
@@ -81,8 +81,9 @@ def outbox_path(settings: OutboxSettings, device: str) -> Path:
 class AlertPublisher:
     """Publishes the alerts and states of one device.
 
-    The promise: an alert is on the disk when `publish` returns; it is delivered to the broker at least once,
-    in order per camera, until the outbox's limits; repeats carry the same id.
+    The promise: an alert is on the disk when `publish` returns; it is delivered to the broker (or a receiver,
+    see `broker.acknowledge`) at least once, in order per camera, until the outbox's limits; repeats carry the
+    same id.
 
     Args:
         broker, outbox, home_assistant, frigate: as configured.
@@ -159,7 +160,7 @@ class AlertPublisher:
         if priority is None:
             priority = 0 if alert.phase is Phase.UPDATE else 1
         self._outbox.put(self.topics.alerts(camera), id_, build, priority)
-        self._delivery.alert_stored()
+        self._delivery.alert_stored(self.topics.alerts(camera))
         if self._frigate is not None and payload is not None:
             for message in self._frigate.messages(payload):
                 self._delivery.send(message)

@@ -66,6 +66,14 @@ class BrokerSettings(Section):
     """Longest wait between two attempts to connect; waits grow from a quarter of a second, with jitter."""
     topic_root: TopicName = "edgetrack"
     """First level of every topic."""
+    acknowledge: Literal["broker", "receiver"] = "broker"
+    """Whose word lets the outbox forget an alert. broker: the broker's; when it is killed, what it did not
+    write is lost. receiver: an alert waits until a receiver names its id on
+    `edgetrack/<device>/acknowledged`, as `AlertClient(acknowledge=True)` and `watch --acknowledge` do; one
+    alert a camera is under way at a time."""
+    redeliver_after_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    """With `acknowledge: receiver`, an alert that no receiver names is sent again after this, then after
+    twice as long, a minute at most."""
     needs_receiver: bool = False
     """Keep alerts until somebody subscribes to them: without it the broker takes an alert that nobody hears
     and drops it. Only MQTT 5 tells; receivers with a kept session count while they are away."""

@@ -36,6 +36,11 @@ class Topics:
         """Figures about the device, retained."""
         return f"{self.root}/{self.device}/health"
 
+    @property
+    def acknowledged(self) -> str:
+        """Receipts of receivers, where `broker.acknowledge` asks for them."""
+        return f"{self.root}/{self.device}/acknowledged"
+
     def alerts(self, camera: str) -> str:
         """Alerts of one camera, QoS 1."""
         return f"{self.root}/{self.device}/{camera}/alerts"

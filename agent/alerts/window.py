@@ -48,8 +48,8 @@ class AlertWindow:
         self._generation = self._outbox.generation
         self._more = True
 
-    def stored(self) -> None:
-        """The outbox has something new."""
+    def stored(self, topic: str) -> None:
+        """The outbox has something new; from any thread."""
         self._more = True
 
     @property
@@ -98,6 +98,10 @@ class AlertWindow:
         """The broker has the alert."""
         alert, _ = self.in_flight.pop(mid)
         self._hold_s.pop(alert.topic, None)
+        self._done(alert)
+
+    def _done(self, alert: StoredAlert) -> None:
+        """The outbox may forget the alert, with others."""
         if not self._acknowledged:
             self._acknowledged_s = time.monotonic()
         self._acknowledged.append(alert)

@@ -28,7 +28,7 @@ def test_alerts_are_drawn_once_and_again_after_a_lost_connection(make_outbox: Ca
     window = AlertWindow(outbox)
     for _ in range(250):
         put(outbox)
-    window.stored()
+    window.stored("t")
     assert drawn(window) == list(range(1, 251))
     assert drawn(window) == []
     for mid, alert in enumerate(outbox.pending(10), 1):
@@ -49,7 +49,7 @@ def test_refused_topic_is_held_while_others_pass_and_tried_again_later(
     window = AlertWindow(outbox)
     refused, other = put(outbox, "back"), put(outbox, "front")
     put(outbox, "back")
-    window.stored()
+    window.stored("t")
     first = window.next()
     assert first == refused
     window.sent(1, refused)
@@ -74,7 +74,7 @@ def test_alerts_of_a_disk_that_comes_back_are_drawn_without_a_new_one(
     outbox = make_outbox({"monotonic": lambda: now[0]}, path=folder / "outbox.sqlite")
     window = AlertWindow(outbox)
     late = [put(outbox), put(outbox)]
-    window.stored()
+    window.stored("t")
     assert drawn(window) == [alert.sequence for alert in late]
     folder.unlink()
     (tmp_path / "away").rename(folder)
