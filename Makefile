@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: demo test setup check bench faults install-device uninstall-device clean
+.PHONY: demo test setup check bench faults install-device uninstall-device arm64-check clean
 
 ## make demo: install what the agent needs and run the main job on a bundled clip
 demo: $(VENV)/.agent
@@ -35,6 +35,11 @@ uninstall-device:
 faults: setup
 	for fault in broker_kill publisher_kill torn_outbox disk_full network tpu_faults; do \
 	  echo "== $$fault"; $(BIN)/python -m tests.faults.$$fault || exit 1; done
+
+## sudo make arm64-check: install, run and test the agent in emulated Raspberry Pi user spaces (Debian, an hour or two;
+## ONLY="trixie-litert", TESTS="tests/agent/rules" for less)
+arm64-check:
+	ONLY='$(ONLY)' $(if $(filter undefined,$(origin TESTS)),,TESTS='$(TESTS)') tests/arm64/check.sh
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

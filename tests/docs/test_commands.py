@@ -1,0 +1,144 @@
+"""Every documented command: those that can run here do, and of all others each option must exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks
+
+SHELL = all_blocks("sh")
+_PROGRAMS = {"edgetrack-agent": "agent", "edgetrack-models": "models", "edgetrack-convert": "converter"}
+_TARGET = re.compile(r"^([a-z][a-z0-9-]*):", re.MULTILINE)
+
+
+def commands() -> Iterator[tuple[Block, list[str]]]:
+    """(block, words) of every command line, comments and continuations taken out, `a && b` as two."""
+    for block in SHELL:
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            part: list[str] = []
+            for word in [*words, "&&"]:
+                if word in ("&&", "||", "|", ";"):
+                    if part:
+                        yield block, part
+                    part = []
+                else:
+                    part.append(word)
+
+
+COMMANDS = list(commands())
+
+
+@pytest.mark.parametrize("block", [block for block in SHELL if block.page.name != "README.md"], ids=str)
+def test_every_shell_block_says_whether_it_runs(block: Block) -> None:
+    """README.md is a front page and shows no marks it can do without: there, none means `not run`."""
+    assert re.match(r"run$|run: .+|not run: .+", block.mark), (
+        f"{block}: expected `<!-- run -->` or `<!-- not run: why -->` in the line before the block"
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the blocks run: a configuration, a clip and a model lie there."""
+    path = tmp_path_factory.mktemp("docs")
+    shutil.copy(ROOT / "agent" / "demo" / "street.mp4", path / "VIDEO.mp4")
+    shutil.copy(ROOT / "models" / "artefacts" / "motion_lstm.tflite", path / "model.tflite")
+    return path
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(b.mark.startswith("run") for b in blocks(page))],
+    ids=lambda p: p.name,
+)
+def test_blocks_marked_run_do_run(page: Path, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    shown = [block for block in blocks(page) if block.language == "sh" and block.mark.startswith("run")]
+    if not any("init edgetrack.yaml" in block.text for block in shown):
+        (tmp_path / "edgetrack.yaml").write_text(
+            "device: porch\nbroker: {url: 'mqtt://127.0.0.1:1'}\n"
+            "cameras: {front: {source: VIDEO.mp4, detector: {kind: motion}}}\n"
+        )
+    programs = Path(sys.executable).parent
+    for block in shown:
+        result = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block.text],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "TERM": "dumb"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert result.returncode == 0, f"{block}: {result.stdout}{result.stderr}"
+
+
+@pytest.mark.parametrize("program", _PROGRAMS)
+def test_every_documented_option_exists(program: str) -> None:
+    """By the parser of the program itself, so that a wrong value is found too."""
+    checked = 0
+    for block, words in COMMANDS:
+        name = next((word for word in words[:2] if Path(word).name in _PROGRAMS), None)
+        if name is None or Path(name).name != program:
+            continue
+        arguments = words[words.index(name) + 1 :]
+        arguments = arguments[
+            : next((i for i, w in enumerate(arguments) if w.startswith(">")), len(arguments))
+        ]
+        try:
+            parse(program, arguments)
+        except (click.ClickException, AssertionError) as error:
+            pytest.fail(f"{block}: {' '.join(words)}: {error}")
+        checked += 1
+    assert checked >= 3
+
+
+def parse(program: str, arguments: list[str]) -> None:
+    """Parse a command line as the program would, without running it.
+
+    Raises:
+        click.UsageError: no such command or option, or a value that it does not take.
+    """
+    module = __import__(f"{_PROGRAMS[program]}.cli", fromlist=["app"])
+    command = typer.main.get_command(module.app)
+    if not arguments or arguments[0] == "--version":
+        return
+    while hasattr(command, "commands"):
+        found = command.commands.get(arguments[0])
+        assert found is not None, f"no command {arguments[0]}"
+        command, arguments = found, arguments[1:]
+    command.make_context(program, list(arguments))
+
+
+def test_every_documented_make_target_exists() -> None:
+    targets = set(_TARGET.findall((ROOT / "Makefile").read_text()))
+    used = {}
+    for block, words in COMMANDS:
+        if "make" in words[:2]:
+            asked = [word for word in words[words.index("make") + 1 :] if "=" not in word]
+            used |= {target: block for target in asked if not target.startswith("-")}
+    assert used
+    assert {target: str(block) for target, block in used.items() if target not in targets} == {}
+
+
+def test_files_that_commands_name_are_there() -> None:
+    """Paths into the repository; those that a user brings are not looked at."""
+    rooms = ("agent/", "models/", "converter/", "systemd/", "tests/", "docs/", ".ci/")
+    missing = [
+        f"{block}: {word}"
+        for block, words in COMMANDS
+        for word in words
+        if word.startswith(rooms) and not (ROOT / word).exists()
+    ]
+    assert missing == []
