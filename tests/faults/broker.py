@@ -30,10 +30,16 @@ class Broker:
         folder: for its configuration, log and persistence.
         persistent: write every change to disk at once, as a receiver that must not lose needs it.
         listener: further lines for the configuration; `allow_anonymous true` unless given.
+        verbose: keep a log of every packet.
     """
 
     def __init__(
-        self, folder: Path, *, persistent: bool = False, listener: str = "allow_anonymous true"
+        self,
+        folder: Path,
+        *,
+        persistent: bool = False,
+        listener: str = "allow_anonymous true",
+        verbose: bool = True,
     ) -> None:
         if BINARY is None:
             raise FileNotFoundError("mosquitto (apt-get install mosquitto)")
@@ -46,8 +52,9 @@ class Broker:
             listener,
             "user root",
             "max_queued_messages 0",
-            "log_type all",
+            "log_type all" if verbose else "log_type error",
         ]
+        self._arguments = [str(BINARY), "-c", str(self._config), *(["-v"] if verbose else [])]
         if persistent:
             lines += [
                 "persistence true",
@@ -67,7 +74,7 @@ class Broker:
         """Start, and wait until it listens."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(BINARY), "-c", str(self._config), "-v"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                self._arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         deadline = time.monotonic() + 10.0
         while True:
