@@ -12,6 +12,7 @@ import typer
 
 from agent.errors import ConfigError, EdgetrackError, StorageError
 from agent.version import __version__
+from models.architectures.kinds import Cell
 from models.registry.commands import register as register_registry
 from models.training.commands import register as register_training
 
@@ -176,7 +177,7 @@ def train_motion_model(
     examples: Annotated[int, typer.Option(min=1000, help="Generated trajectories.")] = 60000,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     units: Annotated[int, typer.Option(min=4, max=64, help="Size of the hidden state.")] = 16,
-    cell: Annotated[str, typer.Option(help="lstm or gru.")] = "lstm",
+    cell: Annotated[Cell, typer.Option(help="Of the recurrent layer.")] = Cell.LSTM,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
 ) -> None:
     """Train the tracker's motion model on generated trajectories and convert it to int8."""
@@ -187,7 +188,13 @@ def train_motion_model(
 
     with _progress("train", epochs) as progress:
         trained = train_motion(
-            output, examples=examples, epochs=epochs, units=units, seed=seed, on_epoch=progress
+            output,
+            examples=examples,
+            epochs=epochs,
+            units=units,
+            cell=cell,
+            seed=seed,
+            on_epoch=progress,
         )
     for name, errors in (("kalman", trained.kalman), ("float", trained.floating), ("int8", trained.int8)):
         print(f"{name:7s}", *(f"{error:.4f}" for error in errors))

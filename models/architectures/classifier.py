@@ -1,6 +1,7 @@
 """A small convolutional classifier, for MNIST, CIFAR-10 or any folder of classes.
 
-    picture ─ conv 3×3 ─ [conv 3×3 stride 2 ─ conv 3×3 with shortcut] × stages ─ mean ─ dense ─ softmax
+    picture ─ conv 3×3 ─ [conv 3×3 stride 2 ─ blocks × (conv 3×3 with shortcut)] × stages ─ mean ─ dense
+    ─ softmax
 
 Every convolution has batch norm and ReLU6. All operators map to the Edge TPU: CONV_2D, ADD, MEAN,
 FULLY_CONNECTED, SOFTMAX.
@@ -31,6 +32,7 @@ class ClassifierShape:
         gray: one channel rather than three.
         stem: channels of the first convolution.
         stages: channels of each stage; a stage halves the picture.
+        blocks: convolutions with a shortcut in each stage.
         dropout: 0..1, part of the features that are dropped before the last layer while training.
     """
 
@@ -40,6 +42,7 @@ class ClassifierShape:
     gray: bool = False
     stem: int = 32
     stages: tuple[int, ...] = (64, 128, 192)
+    blocks: int = 1
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
@@ -72,7 +75,9 @@ def build_classifier(shape: ClassifierShape) -> Any:
     x = conv(picture, shape.stem, 1, "stem")  # (B, H, W, 32)
     for number, channels in enumerate(shape.stages, 1):
         x = conv(x, channels, 2, f"stage{number}_down")  # (B, H/2ⁿ, W/2ⁿ, 64 … 192)
-        x = layers.Add(name=f"stage{number}_add")([x, conv(x, channels, 1, f"stage{number}")])
+        for block in range(1, shape.blocks + 1):
+            name = f"stage{number}" if block == 1 else f"stage{number}_{block}"
+            x = layers.Add(name=f"{name}_add")([x, conv(x, channels, 1, name)])
     x = layers.GlobalAveragePooling2D(name="mean")(x)  # (B, 192)
     x = layers.Dropout(shape.dropout, name="dropout")(x)
     probabilities = layers.Dense(len(shape.labels), activation="softmax", name="probabilities")(x)  # (B, C)

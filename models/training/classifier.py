@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agent.errors import DataError, ModelError, StorageError
+from agent.errors import DataError, StorageError
 from agent.records import FloatArray, ImageArray, IntArray
 from agent.vision.model_spec import save_spec
 from models.architectures.classifier import (
@@ -23,6 +21,7 @@ from models.architectures.classifier import (
 )
 from models.data.classification_set import ClassificationSet, load_classification_set, split
 from models.training.classifier_settings import ClassifierTraining
+from models.training.fit import Fit, OnStep, Schedule, fit
 from models.training.run_folder import RunFolder
 
 _CALIBRATION_PICTURES = 256
@@ -45,9 +44,7 @@ class TrainedClassifier:
     epochs: int
 
 
-def train_classifier(
-    settings: ClassifierTraining, on_step: Callable[[str, int], None] | None = None
-) -> TrainedClassifier:
+def train_classifier(settings: ClassifierTraining, on_step: OnStep | None = None) -> TrainedClassifier:
     """Train, or go on with a training that was killed, to the same end.
 
     Beside the weights and the ModelSpec the run's folder gets `calibration.npz` and `held_out.npz` for the
@@ -64,38 +61,20 @@ def train_classifier(
     """
     data, held_out = _load(settings)
     run = RunFolder(settings.output, settings.model_dump(mode="json", exclude={"output"}))
-    trainer = _Trainer(settings, data)
-    best, since_best, first = -1.0, 0, 1
-    if run.has_checkpoint:
-        meta = run.restore(trainer.groups)
-        best, since_best, first = float(meta["best"]), int(meta["since_best"]), int(meta["epoch"]) + 1
-    best_weights = run.path / "best.keras"
-    done = first - 1
-    for epoch in range(first, settings.epochs + 1):
-        if since_best >= settings.patience:
-            break
-        started = time.monotonic()
-        loss = trainer.epoch(data, epoch, on_step)
-        accuracy = float((predict(trainer.model, held_out).argmax(axis=1) == held_out.classes).mean())
-        since_best += 1
-        if accuracy > best:
-            best, since_best = accuracy, 0
-            trainer.model.save(best_weights)
-        run.append(
-            {
-                "epoch": epoch,
-                "loss": f"{loss:.5f}",
-                "accuracy": f"{accuracy:.4f}",
-                "seconds": f"{time.monotonic() - started:.1f}",
-            }
-        )
-        run.save(trainer.groups, {"epoch": epoch, "best": best, "since_best": since_best})
-        done = epoch
+    shape, trainer = _trainer(settings, data)
+
+    def accuracy() -> float:
+        return float((predict(trainer.model, held_out).argmax(axis=1) == held_out.classes).mean())
+
+    def batches(epoch: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+        return _batches(data, settings, epoch)
+
+    done = fit(run, trainer, batches, accuracy, metric="accuracy", on_step=on_step)
     _save_inputs(run.path / "calibration.npz", data.rows(_evenly(len(data), _CALIBRATION_PICTURES)))
     _save_inputs(run.path / "held_out.npz", held_out)
     spec_path = run.path / f"{settings.name}.json"
-    save_spec(classifier_spec(settings.name, trainer.shape), spec_path)
-    return TrainedClassifier(best_weights, spec_path, best, done)
+    save_spec(classifier_spec(settings.name, shape), spec_path)
+    return TrainedClassifier(done.model, spec_path, done.score, done.epochs)
 
 
 def _evenly(count: int, wanted: int) -> IntArray:
@@ -150,85 +129,44 @@ def _load(settings: ClassifierTraining) -> tuple[ClassificationSet, Classificati
     return data, held_out
 
 
-class _Trainer:
-    """The network, the optimizer and the compiled step."""
+def _trainer(settings: ClassifierTraining, data: ClassificationSet) -> tuple[ClassifierShape, Fit]:
+    """The network and what trains it."""
+    import keras
+    import tensorflow as tf
 
-    def __init__(self, settings: ClassifierTraining, data: ClassificationSet) -> None:
-        import keras
-        import tensorflow as tf
-
-        self._settings = settings
-        keras.utils.set_random_seed(settings.seed)
-        if settings.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        _, height, width, channels = data.images.shape
-        self.shape = ClassifierShape(
-            data.labels, width, height, channels == 1, settings.stem, settings.stages, settings.dropout
-        )
-        self.model = build_classifier(self.shape)
-        self.steps = len(data) // settings.batch_size
-        self._optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
-        self._optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        self._optimizer.build(self.model.trainable_variables)
-        self._loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
-        # All variables, those of the dropout's random numbers too, so that a resumed run drops the same.
-        self.groups = {"model": self.model.variables, "optimizer": self._optimizer.variables}
-        self._step = tf.function(self._one_step, reduce_retracing=True, autograph=False)
-
-    def epoch(self, data: ClassificationSet, epoch: int, on_step: Callable[[str, int], None] | None) -> float:
-        """One pass over the data; returns the mean loss."""
-        import tensorflow as tf
-
-        settings = self._settings
-        total = self.steps * settings.epochs
-        sum_of_losses = 0.0
-        for number, (images, classes) in enumerate(_batches(data, settings, epoch)):
-            step = (epoch - 1) * self.steps + number
-            warmup = min(self.steps, max(total // 10, 1))
-            part = (
-                (step + 1) / warmup
-                if step < warmup
-                else 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
-            )
-            loss = float(
-                self._step(to_input(images), classes, tf.constant(settings.learning_rate * part, tf.float32))
-            )
-            if not math.isfinite(loss):
-                raise ModelError(
-                    f"training, epoch {epoch}, step {number + 1}",
-                    f"expected a finite loss, got {loss}",
-                    "lower learning_rate",
-                )
-            sum_of_losses += loss
-            if on_step is not None:
-                on_step(f"epoch {epoch}/{settings.epochs} loss {sum_of_losses / (number + 1):.3f}", total)
-        return sum_of_losses / max(self.steps, 1)
-
-    def _one_step(self, images: Any, classes: Any, rate: Any) -> Any:
-        import tensorflow as tf
-
-        wanted = tf.one_hot(classes, len(self.shape.labels))
-        with tf.GradientTape() as tape:
-            loss = self._loss(wanted, self.model(images, training=True))
-        variables = self.model.trainable_variables
-        self._optimizer.learning_rate.assign(rate)
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    _, height, width, channels = data.images.shape
+    shape = ClassifierShape(
+        data.labels, width, height, channels == 1, settings.stem, settings.stages, settings.blocks,
+        settings.dropout,
+    )  # fmt: skip
+    schedule = Schedule(
+        settings.epochs, len(data) // settings.batch_size, settings.learning_rate, settings.weight_decay,
+        settings.patience,
+    )  # fmt: skip
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+    return shape, Fit(build_classifier(shape), loss, schedule)
 
 
 def _batches(
     data: ClassificationSet, settings: ClassifierTraining, epoch: int
-) -> Iterator[tuple[ImageArray, IntArray]]:
-    """All pictures once in random order, augmented; seed and epoch decide everything."""
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """All pictures once in random order, augmented, and the wanted probabilities; seed and epoch decide
+    everything.
+    """
     rng = np.random.default_rng([settings.seed, epoch])
     order = rng.permutation(len(data))
     for start in range(0, len(order) - settings.batch_size + 1, settings.batch_size):
         rows = order[start : start + settings.batch_size]
-        yield _augment(data.images[rows], settings, rng), data.classes[rows]
+        images = to_input(_augment(data.images[rows], settings, rng))
+        wanted = np.eye(len(data.labels), dtype=np.float32)[data.classes[rows]]
+        yield _mixed(images, wanted, settings.mixup, rng)
 
 
 def _augment(images: ImageArray, settings: ClassifierTraining, rng: np.random.Generator) -> ImageArray:
-    """(B, H, W, C) shifted, mirrored and partly greyed at random."""
+    """(B, H, W, C) shifted, mirrored, recoloured and partly greyed at random."""
     count, height, width, _ = images.shape
     reach = settings.shift_px
     if reach:
@@ -240,6 +178,8 @@ def _augment(images: ImageArray, settings: ClassifierTraining, rng: np.random.Ge
     if settings.flip:
         mirrored = rng.random(count) < 0.5
         images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    if settings.colour > 0:
+        images = _recoloured(images, settings.colour, rng)
     if settings.erase > 0:
         side_y, side_x = max(height // 4, 1), max(width // 4, 1)
         top = rng.integers(0, height - side_y + 1, (count, 1, 1))
@@ -249,3 +189,31 @@ def _augment(images: ImageArray, settings: ClassifierTraining, rng: np.random.Ge
         hole &= (rng.random(count) < settings.erase)[:, None, None]
         images = np.where(hole[..., None], np.uint8(128), images)
     return np.ascontiguousarray(images)
+
+
+def _mixed(
+    images: FloatArray, wanted: FloatArray, strength: float, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Each picture laid over another one, and the wanted probabilities likewise.
+
+    H. Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018.
+    """
+    if strength <= 0:
+        return images, wanted
+    part = np.float32(rng.beta(strength, strength))
+    other = rng.permutation(len(images))
+    return part * images + (1 - part) * images[other], part * wanted + (1 - part) * wanted[other]
+
+
+def _recoloured(images: ImageArray, reach: float, rng: np.random.Generator) -> ImageArray:
+    """(B, H, W, C) with other brightness, contrast and colour balance each."""
+    count, _, _, channels = images.shape
+    gain = (
+        1
+        + reach * rng.uniform(-1, 1, (count, 1, 1, 1))
+        + 0.3 * reach * rng.uniform(-1, 1, (count, 1, 1, channels))
+    )
+    shift = 127.5 * reach * rng.uniform(-1, 1, (count, 1, 1, 1))
+    mean = images.mean(axis=(1, 2, 3), keepdims=True)
+    changed: ImageArray = np.clip((images - mean) * gain + mean + shift, 0, 255).astype(np.uint8)
+    return changed

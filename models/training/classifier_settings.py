@@ -31,6 +31,8 @@ class ClassifierTraining(Section):
     """Channels of the first convolution."""
     stages: tuple[PositiveInt, ...] = (64, 128, 192)
     """Channels of each stage; a stage halves the picture."""
+    blocks: PositiveInt = 1
+    """Convolutions with a shortcut in each stage."""
     dropout: Fraction = 0.2
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 64
@@ -44,6 +46,10 @@ class ClassifierTraining(Section):
     """Largest random shift."""
     erase: Fraction = 0.0
     """How often a square of a quarter of the picture's side is greyed (DeVries & Taylor, Cutout, 2017)."""
+    mixup: Annotated[float, Field(ge=0.0)] = 0.0
+    """Parameter of the beta distribution by which pictures are laid over each other; 0 for not at all."""
+    colour: Fraction = 0.0
+    """How far brightness, contrast and single colours are changed at random."""
     patience: PositiveInt = 8
     """Epochs without a better accuracy after which the training ends."""
     seed: int = 0

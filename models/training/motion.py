@@ -14,7 +14,8 @@ import numpy as np
 from agent.errors import StorageError
 from agent.track.kalman import Float64Array
 from agent.track.motion_lstm import FEATURES, HORIZONS_S, STEPS, TICK_S
-from models.architectures.motion_lstm import UNITS, build_motion_lstm
+from models.architectures.kinds import Cell
+from models.architectures.motion_lstm import UNITS, build_motion_model
 from models.motion.trajectories import make_examples
 
 TRACKS = 16
@@ -44,6 +45,7 @@ def train_motion(
     examples: int = 60000,
     epochs: int = 20,
     units: int = UNITS,
+    cell: Cell = Cell.LSTM,
     seed: int = 1,
     on_epoch: Callable[[str], None] | None = None,
 ) -> TrainedMotion:
@@ -54,6 +56,7 @@ def train_motion(
         examples: generated examples; a tenth is held out.
         epochs: passes over them.
         units: size of the hidden state.
+        cell: of the recurrent layer.
         seed: of everything that is drawn.
         on_epoch: called with a line after each epoch.
 
@@ -67,7 +70,7 @@ def train_motion(
     order = np.random.default_rng(seed + 1).permutation(len(data.features))
     held = len(order) // 10
     test, train = order[:held], order[held:]
-    model = build_motion_lstm(1, units)
+    model = build_motion_model(1, units, cell=cell)
     spread = np.abs(data.corrections[train]).mean(axis=(0, 2)).repeat(2)  # each horizon counts the same
 
     def loss(truth: Any, found: Any) -> Any:
@@ -84,7 +87,7 @@ def train_motion(
         verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda n, logs: _tell(on_epoch, n, logs))],
     )
-    content = to_int8(model, data.features[train[:4000]], units)
+    content = to_int8(model, data.features[train[:4000]], units, cell)
     found = model.predict(data.features[test][:, :, None], batch_size=4096, verbose=0)
     truth = data.corrections[test]
     trained = TrainedMotion(
@@ -93,7 +96,7 @@ def train_motion(
         _errors(truth - found.reshape(truth.shape)),
         _errors(truth - run_int8(content, data.features[test])),
     )
-    _write(output, content, _card(trained, content, examples, epochs, units, seed))
+    _write(output, content, _card(trained, content, examples, epochs, units, cell, seed))
     return trained
 
 
@@ -112,18 +115,18 @@ def _errors(residual: Float64Array) -> tuple[float, ...]:
     )
 
 
-def to_int8(model: Any, features: Float64Array, units: int = UNITS) -> bytes:
+def to_int8(model: Any, features: Float64Array, units: int = UNITS, cell: Cell = Cell.LSTM) -> bytes:
     """The trained network as a full-integer `.tflite`, `TRACKS` side by side, a batch of 1.
 
     Args:
-        model: from `build_motion_lstm`.
+        model: from `build_motion_model`.
         features: (N, STEPS, FEATURES) to calibrate with.
-        units: as the model was built with.
+        units, cell: as the model was built with.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    shipped = build_motion_lstm(TRACKS, units, batch=1)
+    shipped = build_motion_model(TRACKS, units, batch=1, cell=cell)
     shipped.set_weights(model.get_weights())
     signature = tf.TensorSpec((1, STEPS, TRACKS, FEATURES), tf.float32, name="observations")
     concrete = tf.function(lambda x: shipped(x, training=False)).get_concrete_function(signature)
@@ -156,24 +159,25 @@ def run_int8(content: bytes, features: Float64Array) -> Float64Array:
 
 
 def _card(
-    trained: TrainedMotion, content: bytes, examples: int, epochs: int, units: int, seed: int
+    trained: TrainedMotion, content: bytes, examples: int, epochs: int, units: int, cell: Cell, seed: int
 ) -> dict[str, Any]:
     """The ModelSpec with provenance, as every shipped model has one."""
     figures = {"kalman": trained.kalman, "float": trained.floating, "int8": trained.int8}
     shown = "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in figures.items())
     return {
         "schema_version": 1,
-        "name": "motion-lstm",
+        "name": f"motion-{cell}",
         "task": "sequence",
         "provenance": {
             "source": (
-                f"trained on {examples} generated trajectories (models/motion/trajectories.py): LSTM of "
-                f"{units} units over {STEPS} observations {TICK_S} s apart; error of the forecast in box "
-                f"heights on held-out generated ones after {', '.join(map(str, HORIZONS_S))} s: {shown}"
+                f"trained on {examples} generated trajectories (models/motion/trajectories.py): "
+                f"{cell.upper()} of {units} units over {STEPS} observations {TICK_S} s apart; error of the "
+                "forecast in box heights on held-out generated ones after "
+                f"{', '.join(map(str, HORIZONS_S))} s: {shown}"
             ),
             "licence": "Apache-2.0",
             "command": "edgetrack-models train motion "
-            f"--examples {examples} --epochs {epochs} --units {units} --seed {seed}",
+            f"--examples {examples} --epochs {epochs} --units {units} --cell {cell} --seed {seed}",
             "seed": seed,
             "sha256": hashlib.sha256(content).hexdigest(),
             "converter": "TensorFlow Lite, int8, 4,000 calibration examples",

@@ -1,0 +1,1 @@
+"""Tracks of generated scenes and what they do."""
