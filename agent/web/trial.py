@@ -71,6 +71,8 @@ def draft_of(content: Any) -> Draft:
 def settings_with(camera: CameraSettings, draft: Draft) -> RulesSettings:
     """The camera's zones and tripwires with the drawn one among them, and the drawn rule alone.
 
+    Without a drawn rule those that the place has already.
+
     Raises:
         ConfigError: with all faults.
     """
@@ -82,7 +84,7 @@ def settings_with(camera: CameraSettings, draft: Draft) -> RulesSettings:
         "ground": camera.ground,
         "rejoin_s": camera.rejoin_s,
         **places,
-        "rules": [rule] if rule else [],
+        "rules": [rule] if rule else [own for own in camera.rules if draft.name in own.places],
     }
     return make_section(RulesSettings, values, named=_dotted)
 

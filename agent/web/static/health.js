@@ -24,7 +24,7 @@ export class HealthPage {
     }
     const series = (read) => figures.map(read);
     const broker = now.broker;
-    this.body.replaceChildren(
+    this.body.replaceChildren(el("div", {},
       el("div.plots", {},
         plot("Alerts queued", now.outbox.queued, "", series((f) => f.outbox.queued), broker.connected ? "broker connected" : "broker away"),
         plot("Temperature", now.temperature_c, "°C", series((f) => f.temperature_c), now.temperature_c === undefined ? "not told by this machine" : "of the processor"),
@@ -37,7 +37,7 @@ export class HealthPage {
         fact("Edgetrack", now.version), fact("Running for", duration(now.uptime_s)),
         fact("Alerts delivered", number(now.outbox.acknowledged)), fact("Alerts dropped", number(now.outbox.dropped)),
         fact("Alerts refused", number(now.outbox.refused)), fact("Connections to the broker", number(now.connects)),
-        fact("Disk left", now.disk_free_mb === undefined ? "–" : `${number(now.disk_free_mb / 1000)} GB`)));
+        fact("Disk left", now.disk_free_mb === undefined ? "–" : `${number(now.disk_free_mb / 1000)} GB`))));
   }
 
   camera(name, camera, stages, figures) {

@@ -1,0 +1,120 @@
+"""Changes to the text of a configuration: only what is meant changes, in whatever way it is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agent.errors import ConfigError, EdgetrackError, StorageError
+from agent.web.config_edit import snippet, with_change
+from agent.web.config_file import ConfigFile
+from agent.web.trial import draft_of
+
+SHAPE = {"points": [[0.1, 0.2], [0.8, 0.2], [0.5, 0.9]]}
+RULE = {"kind": "zone", "zone": "yes", "when": ["enter"]}
+HEAD = "device: porch\ncameras:\n"
+LAYOUTS = {
+    "nothing there": "  front:\n    source: 0  # usb\n    detector: {kind: motion}\n  back: {source: 1}\n",
+    "block": "  front:\n    zones:\n      # mine\n      a:\n        points:\n          - [0, 0]\n          - [1, 0]\n"
+    "          - [1, 1]  # last\n      # end\n    rules:\n    - kind: zone\n      zone: a\n\n    # tail\n    source: 0\n",
+    "flow": "  front: {source: 0, zones: {a: {points: [[0, 0], [1, 0], [1, 1]]}}, rules: [{kind: zone, zone: a}]}\n",
+    "empty flow": "  front:\n    zones: {}\n    rules: []\n    source: 0\n",
+    "flow over lines": "  front:\n    zones: {\n      a: {points: [[0, 0], [1, 0], [1, 1]]},  # comma\n    }\n    source: 0\n",
+    "no newline at the end": "  front:\n    source: 0\n    rules:\n      - {kind: zone, zone: a}",
+    "flow camera without zones": "  front: {source: 0}\n",
+}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_new_zone_and_rule_are_added_and_every_line_stays(layout: str, ending: str) -> None:
+    text = (HEAD + LAYOUTS[layout]).replace("\n", ending)
+    changed = with_change(text, "front", "zones", "yes", SHAPE, RULE)
+    old, new = yaml.safe_load(text)["cameras"]["front"], yaml.safe_load(changed)["cameras"]["front"]
+    assert new["zones"] == {**old.get("zones", {}), "yes": SHAPE}
+    assert new["rules"] == [*old.get("rules", []), RULE]
+    assert {k: v for k, v in new.items() if k not in ("zones", "rules")} == {
+        k: v for k, v in old.items() if k not in ("zones", "rules")
+    }
+    assert [part for part in text.split() if part.startswith("#")] == [
+        part for part in changed.split() if part.startswith("#")
+    ]
+    if "flow" not in layout:
+        kept = [line for line in text.splitlines() if line.strip()]
+        assert [line for line in changed.splitlines() if line in kept] == kept
+    assert ("\r\n" in changed) == (ending == "\r\n" and "\n" in changed)
+
+
+@pytest.mark.parametrize("layout", ["block", "flow"])
+def test_points_of_a_zone_that_is_there_are_replaced(layout: str) -> None:
+    text = HEAD + LAYOUTS[layout]
+    changed = with_change(text, "front", "zones", "a", SHAPE, None)
+    expected = yaml.safe_load(text)
+    expected["cameras"]["front"]["zones"]["a"] = SHAPE
+    assert yaml.safe_load(changed) == expected
+
+
+def test_snippet_is_the_yaml_of_the_change() -> None:
+    assert yaml.safe_load(snippet("front", "zones", "yes", SHAPE, RULE)) == {
+        "cameras": {"front": {"zones": {"yes": SHAPE}, "rules": [RULE]}}
+    }
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "edgetrack.yaml"
+    path.write_text("device: porch\ncameras:\n  front:\n    source: 0\n    detector: {kind: motion}\n")
+    return path
+
+
+def draft(name: str = "line", points: object = ((0, 0), (1, 1))) -> object:
+    return {"place": "tripwire", "name": name, "shape": {"points": points}, "rule": {"kind": "tripwire"}}
+
+
+def test_saving_keeps_the_five_versions_before(file: Path) -> None:
+    taken: list[str] = []
+    config = ConfigFile(file, lambda: taken.append(file.read_text()))
+    os.chmod(file, 0o640)  # noqa: PTH101
+    versions = [file.read_text()]
+    for number in range(7):
+        config.save("front", draft_of(draft(f"line-{number}")))
+        versions.append(file.read_text())
+    assert taken == versions[1:]
+    assert file.stat().st_mode & 0o777 == 0o640
+    kept = [file.with_name(f"edgetrack.yaml.bak{number}") for number in ("", 2, 3, 4, 5)]
+    assert [path.read_text() for path in kept] == versions[-2:-7:-1]
+    assert sorted(file.parent.iterdir()) == sorted([file, *kept])
+
+
+def test_faulty_version_changes_nothing_and_names_its_line(file: Path) -> None:
+    before = file.read_text()
+    with pytest.raises(
+        ConfigError, match=r"^edgetrack\.yaml:\d+ cameras\.front\.tripwires\.line\.points: expected 2"
+    ):
+        ConfigFile(file, lambda: None).save("front", draft_of(draft(points=[[0, 0]])))
+    assert file.read_text() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_version_that_cannot_be_taken_is_put_back(file: Path) -> None:
+    before = file.read_text()
+
+    def refuse() -> None:
+        raise EdgetrackError("cameras.front", "expected a model, got none")
+
+    with pytest.raises(EdgetrackError, match="expected a model"):
+        ConfigFile(file, refuse).save("front", draft_of(draft()))
+    assert file.read_text() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_file_that_may_not_be_written_is_refused(file: Path) -> None:
+    file.parent.chmod(0o555)
+    try:
+        with pytest.raises(StorageError, match="expected a folder that the agent may write"):
+            ConfigFile(file, lambda: None).save("front", draft_of(draft()))
+    finally:
+        file.parent.chmod(0o755)
