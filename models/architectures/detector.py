@@ -148,5 +148,5 @@ def detector_spec(name: str, shape: DetectorShape, output_names: tuple[str, ...]
         strides=STRIDES,
         labels=shape.labels,
         min_score=0.4,
-        min_iou_nms=0.6,
+        min_iou_nms=0.5,
     )  # fmt: skip

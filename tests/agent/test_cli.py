@@ -34,6 +34,7 @@ def agent(*arguments: str | Path, timeout_s: float = 120) -> subprocess.Complete
 def street(folder: Path, broker: str, *, source: str | None = None, extra: str = "") -> Path:
     """A configuration for the bundled clip."""
     demo = (DEMO / "demo.yaml").read_text().replace("street.mp4", source or str(DEMO / "street.mp4"))
+    demo = demo.replace("../../models", str(DEMO.parents[1] / "models"))
     path = folder / "edgetrack.yaml"
     path.write_text(demo + f"broker: {{url: '{broker}'}}\noutbox: {{path: outbox.sqlite}}\n{extra}")
     return path
