@@ -57,6 +57,7 @@ class PolygonSet:
             axis=1,
         )  # (E, 3): a point's turn is its product with (x, y, 1)
         self._rises = self._side[:, 1:] > 0  # (E, 1)
+        self._a_y, self._b_y = joined[:, 1:].copy(), following[:, 1:].copy()  # (E, 1)
         self.owners: IntArray = np.repeat(np.arange(len(corners)), self._counts)
         """(E,) the polygon of each side."""
         cross = joined[:, 0] * following[:, 1] - joined[:, 1] * following[:, 0]  # (E,)
@@ -65,6 +66,7 @@ class PolygonSet:
         self.areas: Float64Array = np.abs(area)
         """(P,) area of each polygon."""
         self._tolerance = EDGE_TOLERANCE * float(np.abs(joined).max(initial=1e-300))
+        self._reach = self._tolerance * self._length  # (E, 1): a turn of a point that lies on the side
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -96,13 +98,15 @@ class PolygonSet:
         """
         if not len(self) or not len(points):
             return np.zeros((len(self), len(points)), np.bool_)
-        y = points[:, 1]  # (N,)
+        y = np.ascontiguousarray(points[:, 1])  # (N,)
         turn = self.turns(points) if turns is None else turns  # (E, N)
-        straddles = (self._a[:, 1:] > y) != (self._b[:, 1:] > y)
-        crossed = straddles & ((turn > 0) == self._rises)
-        inside = np.logical_xor.reduceat(crossed, self._starts, axis=0)  # (P, N)
-        near = np.abs(turn) <= self._tolerance * self._length
-        if near.any():
+        crossed = (self._a_y > y) != (self._b_y > y)  # sides that straddle the point's height
+        crossed &= (turn > 0) == self._rises
+        inside = np.bitwise_xor.reduceat(crossed.view(np.uint8), self._starts, axis=0).view(
+            np.bool_
+        )  # (P, N)
+        near = np.abs(turn) <= self._reach
+        if np.count_nonzero(near):
             edges, rows = np.nonzero(near)
             along = (points[rows] - self._a[edges]) * self._side[edges]
             beyond = along.sum(axis=1) / self._length[edges, 0]

@@ -37,6 +37,8 @@ class LineSet:
             )
         self._origin = ends[:, 0]  # (W, 2)
         self._along = step / self.lengths[:, None]  # (W, 2), unit
+        self._origin_x, self._origin_y = ends[:, 0, :1].copy(), ends[:, 0, 1:].copy()  # (W, 1)
+        self._along_x, self._along_y = self._along[:, :1].copy(), self._along[:, 1:].copy()  # (W, 1)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -50,9 +52,12 @@ class LineSet:
         Returns:
             (W, N): negative at the left hand (on the screen), positive at the right, 0 on the line.
         """
-        x = points[:, 0] - self._origin[:, :1]  # (W, N)
-        y = points[:, 1] - self._origin[:, 1:]
-        distances: Float64Array = self._along[:, :1] * y - self._along[:, 1:] * x
+        x = points[:, 0] - self._origin_x  # (W, N)
+        y = points[:, 1] - self._origin_y
+        x *= self._along_y
+        y *= self._along_x
+        y -= x
+        distances: Float64Array = y
         return distances
 
     def crossing(self, index: int, start: Float64Array, end: Float64Array) -> tuple[float, float]:

@@ -57,7 +57,7 @@ class Abandoned(Rule):
         np.copyto(self._attended_s.data, self._rest.since_s, where=moving)
         adoptable = now_s - self._attended_s.data <= _ADOPT_S
         watched = things & ~moving & ((self._owner.data >= 0) | adoptable)
-        if watched.any():
+        if np.count_nonzero(watched):
             self._attend(watched, owners & table.present)
         alone_since_s = np.maximum(self._attended_s.data, self._rest.since_s)
         settled = ~moving & (self._rest.in_place | self._incidents.open)

@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.errors import ConfigError
 from agent.records import BoolArray
+from agent.rules.doings import Doings
 from agent.rules.objects import ObjectTable
 from agent.rules.rule_settings import RuleBase
 
@@ -19,22 +20,30 @@ class Conditions:
 
     Class, best score and age belong to the object: what it did shortly before they were met is told once they
     are (see `Awaited`).
-    Its size belongs to the moment: what it did while too small or too large is not told.
+    Its size and its action belong to the moment: what happened while it was too small or did something else
+    is not told.
 
     Args:
         names: of the rules.
         rules: their settings.
         labels: class names of the model; empty when they are not known.
         table: the objects.
+        doings: what they do.
 
     Raises:
         ConfigError: a rule names a class that the model does not have.
     """
 
     def __init__(
-        self, names: Sequence[str], rules: Sequence[RuleBase], labels: Sequence[str], table: ObjectTable
+        self,
+        names: Sequence[str],
+        rules: Sequence[RuleBase],
+        labels: Sequence[str],
+        table: ObjectTable,
+        doings: Doings,
     ) -> None:
         self._table = table
+        self._doings = doings
         self._rules = tuple(rules)
         self._labels = tuple(labels)
         for name, rule in zip(names, rules, strict=True):
@@ -55,7 +64,7 @@ class Conditions:
         self.meant: BoolArray = np.zeros((len(self._rules), table.capacity), np.bool_)
         """(R, C) believed, and of the class, score and age that the rule asks for."""
         self.sized: BoolArray = self.meant
-        """(R, C) of the size that the rule asks for."""
+        """(R, C) of the size that the rule asks for, and doing what it asks for."""
         self.counted: BoolArray = self.meant
         """(R, C) both, and present."""
 
@@ -72,10 +81,13 @@ class Conditions:
         if self._any_area:
             areas = self._areas()
             self.sized = (areas >= self._min_area) & (areas <= self._max_area)
-            self.counted = self.meant & self.sized & table.present
         else:
             self.sized = np.ones_like(self.meant)
-            self.counted = self.meant & table.present
+        if self._doings.asked:
+            self.sized &= self._doings.suits()
+        self.counted = self.meant & table.present
+        if self._any_area or self._doings.asked:
+            self.counted &= self.sized
 
     def _areas(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(C,) part of the picture that each box covers."""
@@ -103,6 +115,10 @@ class Conditions:
             unmet["age_s"] = age_s
         if not rule.min_area <= area <= rule.max_area:
             unmet["area"] = area
+        if rule.actions:
+            action, score = self._doings.of(slot) or ("not known", 0.0)
+            if action not in rule.actions or score < rule.min_action_score - 1e-6:
+                unmet |= {"action": action, "action_score": score}
         return unmet
 
 

@@ -93,14 +93,14 @@ class Crossings:
         if not self._wires:
             return []
         crossings: list[Crossing] = []
-        if table.observed.any():
+        if np.count_nonzero(table.observed):
             self._follow(crossings)
-        if not self._through.data.any():
+        if not np.count_nonzero(self._through.data):
             return crossings
         came_from, through = self._came_from(), self._through.data
         settled = self._reached.data & (table.time_s - self._through_s.data >= self._settle_s - 1e-9)
         ended = table.gone & (through != 0) & (self._reached.data | (~self._strict & (not ending)))
-        for wire, slot in np.argwhere((settled | ended) & came_from).tolist():
+        for wire, slot in np.transpose(((settled | ended) & came_from).nonzero()).tolist():
             crossings.append(self._crossing(wire, slot, table.anchors))
         np.copyto(self._armed.data, through, where=settled)
         self._forget(settled)
@@ -112,19 +112,21 @@ class Crossings:
         table = self._table
         self._fit_to_picture()
         distances = self._distances(table.anchors)  # (W, C)
-        observed = table.observed
         side = np.sign(distances).astype(np.int8)
+        side *= table.observed  # 0 where the object is on the line or not seen
         known = self._side.data
-        for wire, slot in np.argwhere((side * known < 0) & observed).tolist():
+        for wire, slot in np.transpose((side * known < 0).nonzero()).tolist():
             self._pass(crossings, wire, slot, int(side[wire, slot]))
-        on_side = (side != 0) & observed
+        on_side = side != 0
         np.copyto(known, side, where=on_side)
         beyond = on_side & (np.abs(distances) >= self._margin * table.sizes)
-        arriving = beyond & (self._through.data == side)
-        self._reached.data |= arriving
-        home = beyond & ~arriving
-        np.copyto(self._armed.data, side, where=home)
-        self._forget(home)
+        through = self._through.data
+        if np.count_nonzero(through):
+            arriving = beyond & (through == side)
+            self._reached.data |= arriving
+            beyond &= ~arriving
+            self._forget(beyond)
+        np.copyto(self._armed.data, side, where=beyond)
 
     def _came_from(self) -> BoolArray:
         """(W, C) whether the side before the way through was the other one, as strict as the wire asks."""

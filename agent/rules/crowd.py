@@ -32,7 +32,7 @@ class Crowd(Rule):
 
     def update(self) -> None:
         """Find the largest group."""
-        slots = np.flatnonzero(self.counted & self.inside(self._zone))
+        slots = (self.counted & self.inside(self._zone)).nonzero()[0]
         enough = len(slots) >= (1 if self.explaining else self.settings.min_count)
         group = self._largest_group(slots) if enough else slots[:0]
         large = len(group) >= self.settings.min_count
@@ -59,12 +59,8 @@ class Crowd(Rule):
         heights = (table.boxes[3] - table.boxes[1])[slots].astype(np.float32)
         apart_x, apart_y = x[:, None] - x, y[:, None] - y
         reach = self.settings.max_gap**2 * np.square(heights)
-        near = apart_x * apart_x + apart_y * apart_y <= np.maximum(reach[:, None], reach)
-        together = np.flatnonzero(near.sum(axis=1) > 1)
-        if not len(together):
-            return slots[:1]
-        groups = groups_of(near[np.ix_(together, together)])
-        largest: IntArray = slots[together[groups == np.bincount(groups).argmax()]]
+        groups = groups_of(apart_x * apart_x + apart_y * apart_y <= np.maximum(reach[:, None], reach))
+        largest: IntArray = slots[groups == np.bincount(groups).argmax()]
         return largest
 
 
@@ -77,12 +73,12 @@ def groups_of(near: BoolArray) -> IntArray:
     Returns:
         (N,) int64: the lowest row of each object's group.
     """
-    count = len(near)
-    groups = np.arange(count, dtype=np.int32)
-    beyond = np.int32(count)
+    rows, neighbours = near.nonzero()
+    groups = np.arange(len(near))
+    begins = np.searchsorted(rows, groups)
     while True:
-        lowest = np.where(near, groups, beyond).min(axis=1)
+        lowest: IntArray = np.minimum.reduceat(groups[neighbours], begins)
         lowest = lowest[lowest]  # a group's lowest row is in the same group: chains halve with every round
         if (lowest == groups).all():
-            return groups.astype(np.int64)
+            return groups
         groups = lowest

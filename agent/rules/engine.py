@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from agent.errors import DataError
-from agent.records import Alert, Tracks
+from agent.records import Actions, Alert, Tracks
 from agent.rules.conditions import Conditions
 from agent.rules.counts import Counts
 from agent.rules.crossings import Crossings
+from agent.rules.doings import Doings
 from agent.rules.kinds import make_rule
 from agent.rules.objects import ObjectTable
 from agent.rules.paths import Paths
@@ -34,9 +37,10 @@ class RuleEngine:
         labels: class names of the model, by index; empty when not known.
         new_id: gives every incident its id.
         trace: where to keep the reasoning; None to keep none.
+        actions: names of the actions that are told of the tracks; empty when none are.
 
     Raises:
-        ConfigError: a rule names a class that the model does not have.
+        ConfigError: a rule names a class or an action that the model does not have.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class RuleEngine:
         labels: tuple[str, ...],
         new_id: Callable[[], str],
         trace: Trace | None = None,
+        actions: tuple[str, ...] = (),
     ) -> None:
         self.names = rule_names(settings.rules)
         """Name of each rule, in the order of the settings."""
@@ -53,8 +58,9 @@ class RuleEngine:
         self._paths = Paths(self._table)
         self._presence = Presence(settings.zones, self._table)
         self._crossings = Crossings(settings.tripwires, self._table)
-        self._reporter = Reporter(self._table, self._paths, labels, new_id)
-        self._conditions = Conditions(self.names, settings.rules, labels, self._table)
+        self._doings = Doings(self.names, settings.rules, actions, self._table)
+        self._reporter = Reporter(self._table, self._paths, labels, new_id, self._doings)
+        self._conditions = Conditions(self.names, settings.rules, labels, self._table, self._doings)
         self._counts = Counts(
             tuple(settings.zones),
             tuple(settings.tripwires),
@@ -75,7 +81,12 @@ class RuleEngine:
         self._armed = {name: rule.armed for name, rule in zip(self.names, settings.rules, strict=True)}
 
     def update(
-        self, tracks: Tracks, time_s: float, wall_s: float, frame_size: tuple[int, int]
+        self,
+        tracks: Tracks,
+        time_s: float,
+        wall_s: float,
+        frame_size: tuple[int, int],
+        actions: Actions | None = None,
     ) -> list[Alert]:
         """Evaluate all rules on the tracks of one frame; call it for frames without tracks too.
 
@@ -84,6 +95,7 @@ class RuleEngine:
             time_s: of the frame, monotonic.
             wall_s: of the frame, seconds since 1970 (UTC).
             frame_size: (width, height) in px that the tracks' boxes refer to.
+            actions: what the tracks do; None where nobody looks.
 
         Returns:
             What happened, in the order of the rules.
@@ -94,6 +106,8 @@ class RuleEngine:
         if time_s < self._table.time_s:
             raise ValueError(f"time_s: expected at least {self._table.time_s}, got {time_s}")
         self._table.update(tracks, time_s, frame_size)
+        if actions is not None:
+            self._doings.observe(tracks, actions)
         return self._evaluate(wall_s)
 
     def close(self, time_s: float, wall_s: float) -> list[Alert]:
@@ -129,7 +143,7 @@ class RuleEngine:
         for rule, calendar in zip(self._rules, self._calendars, strict=True):
             rule.on_duty = self._armed[rule.name] and calendar.on_duty(wall_s)
             rule.update()
-            if rule.explaining and self._table.gone.any():
+            if rule.explaining and np.count_nonzero(self._table.gone):
                 rule.note_gone()
         self._table.evict()
         return self._reporter.take()

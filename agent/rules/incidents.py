@@ -51,7 +51,7 @@ class TrackIncidents:
         """
         rule = self._rule
         reporter, now_s = rule.scene.reporter, rule.scene.table.time_s
-        if (holds != self._open.data).any():
+        if np.count_nonzero(holds != self._open.data):
             self._begin_and_end(holds, started_s, evidence)
         every_s = rule.base.update_every_s
         if every_s is not None:

@@ -52,21 +52,21 @@ class Lasting:
         Returns:
             (C,) where it counts; overwritten by the next call.
         """
-        if self._idle and not holds.any():
+        if self._idle and not np.count_nonzero(holds):
             quiet: BoolArray = self._counts.data
             return quiet
         turned = holds != self._raw.data
-        if turned.any():
-            self._turned_s.data[turned] = time_s
-            self._raw.data[...] = holds
+        if np.count_nonzero(turned):
+            np.copyto(self._turned_s.data, time_s, where=turned)
+            np.copyto(self._raw.data, holds)
         waited = time_s - self._turned_s.data
         begins = holds & ~self._counts.data & (waited >= self._for_s - 1e-9)
-        if begins.any():
+        if np.count_nonzero(begins):
             self._since_s.data[begins] = self._turned_s.data[begins]
         self._counts.data |= begins
         self._counts.data &= holds | (waited < self._clear_s - 1e-9)
         counts: BoolArray = self._counts.data
-        self._idle = not (holds.any() or counts.any())
+        self._idle = not np.count_nonzero(holds | counts)
         return counts
 
     def reset(self) -> None:

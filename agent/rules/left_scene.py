@@ -26,7 +26,7 @@ class LeftScene(Rule):
     def update(self) -> None:
         """Tell of what is gone."""
         table = self.scene.table
-        if not table.gone.any():
+        if not np.count_nonzero(table.gone):
             return
         for slot in np.flatnonzero(table.gone & self.meant & self.scene.conditions.sized[self.row]).tolist():
             evidence = self._evidence(slot)

@@ -35,12 +35,13 @@ class Motion:
         """Keep the places of this frame."""
         table = self._table
         self._found = None
-        slots = np.flatnonzero(table.observed)
+        slots = table.observed.nonzero()[0]
         head = self._head.data[slots]
         before = self._times.data[(head - 1) % _SAMPLES, slots]
         step_s = self._window_s / _STEPS
         # The newest sample is overwritten until it is a step later than the one before it.
-        full = ~np.isnan(self._times.data[head, slots]) & ~(self._times.data[head, slots] - before < step_s)
+        newest = self._times.data[head, slots]
+        full = ~np.isnan(newest) & ~(newest - before < step_s)
         head = np.where(full, (head + 1) % _SAMPLES, head)
         self._head.data[slots] = head
         self._times.data[head, slots] = table.time_s
@@ -71,7 +72,7 @@ class Motion:
         age_s = self._table.time_s - self._times.data
         used = age_s <= self._window_s
         unknown = np.isnan(x)  # y is unknown where x is
-        if unknown.any():
+        if np.count_nonzero(unknown):
             used &= ~unknown
             x, y = np.where(used, x, 0.0), np.where(used, y, 0.0)
         weights = used.astype(np.float64)

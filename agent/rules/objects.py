@@ -16,6 +16,9 @@ from agent.rules.rest import Rest
 
 _MIN_IOU_REJOIN = 0.5
 _MIN_REST_REJOIN_S = 5.0
+_TENTATIVE, _CONFIRMED, _REMOVED = (  # NumPy compares with plain numbers several times faster
+    int(state) for state in (TrackState.TENTATIVE, TrackState.CONFIRMED, TrackState.REMOVED)
+)
 REST_MOVE = 0.25
 """Tolerance of a rest; see `Rest`."""
 
@@ -181,18 +184,16 @@ class ObjectTable:
         self._store.pack()
         self._observed.data.fill(False)
         self._fresh.data.fill(False)
-        live = tracks.states != TrackState.REMOVED
-        seen = (tracks.states == TrackState.CONFIRMED) | (
-            (tracks.states == TrackState.TENTATIVE) & (tracks.since_seen_s <= 0)
-        )
+        live, tentative = tracks.states != _REMOVED, tracks.states == _TENTATIVE
+        seen = (tracks.states == _CONFIRMED) | (tentative & (tracks.since_seen_s <= 0))
         ids = tracks.ids.tolist()
         slots = np.array([self._slot_of.get(track, -1) for track in ids], np.int64)
         self._let_go(slots[live & (slots >= 0)])
-        for row in np.flatnonzero(seen & (slots < 0)).tolist():
+        for row in (seen & (slots < 0)).nonzero()[0].tolist():
             slots[row] = self._admit(tracks, row)
-        rows = np.flatnonzero(seen)
+        rows = seen.nonzero()[0]
         self._observe(tracks, rows, slots[rows])
-        known = live & (tracks.states != TrackState.TENTATIVE) & (slots >= 0)
+        known = live & ~tentative & (slots >= 0)
         self._believed.data[slots[known]] = True
         np.logical_and(self._alive.data, self._believed.data & ~self._gone.data, out=self._present.data)
 
@@ -200,7 +201,7 @@ class ObjectTable:
         """Give up the objects whose tracks are removed or no longer reported, and ghosts past their time."""
         left = self._alive.data.copy()
         left[kept] = False
-        if not left.any():
+        if not np.count_nonzero(left):
             return
         haunting = ~np.isnan(self._ghost_until_s.data)
         leaving = left & ~haunting
@@ -258,10 +259,11 @@ class ObjectTable:
         places[:, 0] = (boxes[0] + boxes[2]) / 2
         places[BOTTOM, 1] = boxes[3]
         places[CENTER, 1] = (boxes[1] + boxes[3]) / 2
-        fresh = self._fresh.data[slots]
-        self._previous.data[:, :, slots] = np.where(fresh, places, self._anchors.data[:, :, slots])
-        self._previous_s.data[slots] = np.where(fresh, self.time_s, self._last_s.data[slots])
+        self._previous.data[:, :, slots] = self._anchors.data.take(slots, axis=2)
+        self._previous_s.data[slots] = self._last_s.data[slots]
         self._anchors.data[:, :, slots] = places
+        np.copyto(self._previous.data, self._anchors.data, where=self._fresh.data)
+        np.copyto(self._previous_s.data, self.time_s, where=self._fresh.data)
         self._last_s.data[slots] = self.time_s
         self._labels.data[slots] = tracks.labels[rows]
         self._scores.data[slots] = tracks.scores[rows]

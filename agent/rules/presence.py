@@ -81,9 +81,6 @@ class Presence:
         self._shapes = {
             anchor: ZoneShapes(zones, rows, 1.0) for anchor, rows in self._by_point.items() if len(rows)
         }
-        self._left = {
-            anchor: table.column(np.bool_, 0, shapes.sides) for anchor, shapes in self._shapes.items()
-        }
         self._overlap_shapes = ZoneShapes(zones, self._by_overlap, 1.0)
         self._by_name = zones
         self._aspect = 1.0
@@ -114,23 +111,21 @@ class Presence:
         if not self._zones:
             return []
         passages: list[Passage] = []
-        if table.observed.any():
+        if np.count_nonzero(table.observed):
             self._fit_to_picture()
             self._follow(passages)
         inside, raw = self._inside.data, self._raw.data
         undecided = inside != raw
-        if not (undecided.any() or table.gone.any()):
-            passages.sort(key=lambda passage: passage.time_s)
-            return passages
-        waited = table.time_s - self._raw_s.data
-        for zone, slot in np.argwhere(
-            undecided & raw & table.observed & (waited >= self._enter_after_s)
-        ).tolist():
-            self._enter(passages, zone, slot)
-        for zone, slot in np.argwhere(undecided & ~raw & (waited >= self._leave_after_s)).tolist():
-            self._leave(passages, zone, slot)
-        if table.gone.any():
-            for zone, slot in np.argwhere(inside & table.gone).tolist():
+        if np.count_nonzero(undecided):
+            waited = table.time_s - self._raw_s.data
+            enters = undecided & raw & table.observed & (waited >= self._enter_after_s)
+            for zone, slot in np.transpose(enters.nonzero()).tolist():
+                self._enter(passages, zone, slot)
+            leaves = undecided & ~raw & (waited >= self._leave_after_s)
+            for zone, slot in np.transpose(leaves.nonzero()).tolist():
+                self._leave(passages, zone, slot)
+        if np.count_nonzero(table.gone):
+            for zone, slot in np.transpose((inside & table.gone).nonzero()).tolist():
                 self._leave(passages, zone, slot)
         passages.sort(key=lambda passage: passage.time_s)
         return passages
@@ -148,28 +143,27 @@ class Presence:
     def _follow(self, passages: list[Passage]) -> None:
         """Bring `raw` up to the places of this frame."""
         table = self._table
-        slots = np.flatnonzero(table.observed)
+        slots = table.observed.nonzero()[0]
         held = np.zeros((len(self._zones), len(slots)), np.bool_)
         passed = np.zeros_like(held)
         for anchor, shapes in self._shapes.items():
-            places = shapes.on_picture(table.anchors[anchor][:, slots].T)
+            places = shapes.on_picture(table.anchors[anchor].take(slots, axis=1).T)
+            before = shapes.on_picture(table.previous[anchor].take(slots, axis=1).T)
             turns = shapes.turns(places)
             held[shapes.rows] = shapes.hold(places, turns)
-            left = turns > 0
-            flipped = left != self._left[anchor].data[:, slots]
-            before = shapes.on_picture(table.previous[anchor][:, slots].T)
+            flipped = (turns > 0) != (shapes.turns(before) > 0)
             passed[shapes.rows] = shapes.crossed(flipped, before, places)
-            self._left[anchor].data[:, slots] = left
         if len(self._by_overlap):
             parts = self._overlap_shapes.overlaps(table.boxes[:, slots].T)
             held[self._by_overlap] = parts >= self._min_overlap[self._by_overlap] - 1e-9
         fresh = table.fresh[slots]
-        new = slots[fresh]
-        self._raw_s.data[:, new] = table.time_s
-        self._raw.data[:, new] = held[:, fresh]
-        self._appeared.data[:, new] = held[:, fresh]
-        stepped = ((held != self._raw.data[:, slots]) | passed) & ~fresh
-        for zone, index in np.argwhere(stepped).tolist():
+        if np.count_nonzero(fresh):
+            new = slots[fresh]
+            self._raw_s.data[:, new] = table.time_s
+            self._raw.data[:, new] = held[:, fresh]
+            self._appeared.data[:, new] = held[:, fresh]
+        stepped = ((held != self._raw.data.take(slots, axis=1)) | passed) & ~fresh
+        for zone, index in np.transpose(stepped.nonzero()).tolist():
             self._step(passages, zone, int(slots[index]), bool(held[zone, index]))
 
     def _step(self, passages: list[Passage], zone: int, slot: int, held: bool) -> None:

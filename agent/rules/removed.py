@@ -40,13 +40,13 @@ class Removed(Rule):
         meant = self.meant & (table.present | table.gone)
         self._settle(self.counted & table.observed & self._rest.in_place & self.inside(self._zone))
         settled = meant & ~np.isnan(self._settled_s.data)
-        if not settled.any():
+        if not np.count_nonzero(settled):
             return
         moved = self._rest.since_s > self._settled_s.data
         in_place = table.observed & ~moved
         missing = settled & ~in_place
         unseen = missing & ~table.observed
-        if unseen.any():
+        if np.count_nonzero(unseen):
             missing &= ~(unseen & self._covered(unseen))
         self._missing_s.data[settled & ~missing] = np.nan
         begins = missing & np.isnan(self._missing_s.data)
@@ -63,7 +63,7 @@ class Removed(Rule):
         table = self.scene.table
         rested = candidates & (table.time_s - self._rest.since_s >= self.settings.settled_s - 1e-9)
         new = rested & np.isnan(self._settled_s.data)
-        if new.any():
+        if np.count_nonzero(new):
             self._settled_s.data[new] = self._rest.since_s[new]
             self._place.data[:, new] = self._rest.places[:, new]
             self._box.data[:, new] = table.boxes[:, new]

@@ -27,6 +27,7 @@ def replay(
     *,
     new_id: Callable[[], str] | None = None,
     trace: Trace | None = None,
+    actions: tuple[str, ...] = (),
 ) -> Iterator[Alert]:
     """What the rules make of recorded tracks; incidents that are open at the end are ended.
 
@@ -36,17 +37,20 @@ def replay(
         labels: class names of the recording.
         new_id: of incidents; None: `numbered_ids`.
         trace: where to keep the reasoning, or None.
+        actions: names of the actions in the recording; empty when it has none.
 
     Raises:
         ValueError: a frame has no tracks.
-        ConfigError: a rule names a class that the recording does not have.
+        ConfigError: a rule names a class or an action that the recording does not have.
     """
-    engine = RuleEngine(settings, labels=labels, new_id=new_id or numbered_ids(), trace=trace)
+    engine = RuleEngine(
+        settings, labels=labels, new_id=new_id or numbered_ids(), trace=trace, actions=actions
+    )
     frame = None
     for frame in frames:
         if frame.tracks is None:
             raise ValueError(f"frame {frame.index}: expected tracks, got detections only; track them first")
-        yield from engine.update(frame.tracks, frame.time_s, frame.wall_s, frame.size)
+        yield from engine.update(frame.tracks, frame.time_s, frame.wall_s, frame.size, frame.actions)
     if frame is not None:
         yield from engine.close(frame.time_s, frame.wall_s)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.records import Alert, Phase, TrackSnapshot
+from agent.rules.doings import Doings
 from agent.rules.objects import ObjectTable
 from agent.rules.paths import Paths
 from agent.rules.rule_settings import RuleBase
@@ -50,15 +51,22 @@ class Reporter:
         paths: where they went.
         labels: class names of the model.
         new_id: gives every incident its id.
+        doings: what the objects do.
     """
 
     def __init__(
-        self, table: ObjectTable, paths: Paths, labels: tuple[str, ...], new_id: Callable[[], str]
+        self,
+        table: ObjectTable,
+        paths: Paths,
+        labels: tuple[str, ...],
+        new_id: Callable[[], str],
+        doings: Doings,
     ) -> None:
         self._table = table
         self._paths = paths
         self._labels = labels
         self._new_id = new_id
+        self._doings = doings
         self._quiet_until_s: dict[tuple[str, ...], float] = {}
         self._found: list[Alert] = []
         self.wall_s = 0.0
@@ -189,6 +197,7 @@ class Reporter:
         height = table.frame_size[1]
         left, top, right, bottom = (table.boxes[:, slot] * height).tolist()
         vx, vy = table.velocities[:, slot].tolist()
+        action, action_score = self._doings.of(slot) or (None, None)
         return TrackSnapshot(
             id=int(table.ids[slot]),
             label=self.label(slot),
@@ -198,4 +207,6 @@ class Reporter:
             last_seen_s=float(table.last_s[slot]),
             velocity=(vx, vy),
             path=tuple((x * height, y * height) for x, y in self._paths.simplified(slot)),
+            action=action,
+            action_score=action_score,
         )

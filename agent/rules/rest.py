@@ -60,22 +60,21 @@ class Rest:
         table, now_s = self._table, self._table.time_s
         observed, here = table.observed, table.anchors[CENTER]
         reach = self._max_move * table.sizes
-        fresh = table.fresh
-        self._place.data[:, fresh] = here[:, fresh]
-        self._since_s.data[fresh] = now_s
+        np.copyto(self._place.data, here, where=table.fresh)
+        np.copyto(self._since_s.data, now_s, where=table.fresh)
         offset = here - self._place.data
         near = np.hypot(offset[0], offset[1]) <= reach
-        self._away_s.data[observed & near] = np.nan
+        np.copyto(self._away_s.data, np.nan, where=observed & near)
         away = observed & ~near
-        if not away.any():
+        if not np.count_nonzero(away):
             return
         begins = away & np.isnan(self._away_s.data)
-        self._away_s.data[begins] = now_s
+        np.copyto(self._away_s.data, now_s, where=begins)
         ahead = here - self._next_place.data
         moved_on = away & (begins | ~(np.hypot(ahead[0], ahead[1]) <= reach))
-        self._next_place.data[:, moved_on] = here[:, moved_on]
-        self._next_s.data[moved_on] = now_s
+        np.copyto(self._next_place.data, here, where=moved_on)
+        np.copyto(self._next_s.data, now_s, where=moved_on)
         settled = away & (now_s - self._away_s.data >= _GRACE_S)
-        self._place.data[:, settled] = self._next_place.data[:, settled]
-        self._since_s.data[settled] = self._next_s.data[settled]
-        self._away_s.data[settled] = np.nan
+        np.copyto(self._place.data, self._next_place.data, where=settled)
+        np.copyto(self._since_s.data, self._next_s.data, where=settled)
+        np.copyto(self._away_s.data, np.nan, where=settled)

@@ -25,6 +25,11 @@ class RuleBase(Section):
     """Only objects whose best score so far is at least this."""
     min_age_s: Seconds = 0.0
     """Only objects known for at least this long. What happened before is told once they are."""
+    actions: tuple[str, ...] = ()
+    """Only objects that do one of these at that moment (walk, run, stand, fall, loiter); empty: whatever they
+    do. The camera then needs `actions`."""
+    min_action_score: Fraction = 0.5
+    """Least score of that action."""
     min_area: Fraction = 0.0
     """Only objects whose box covers at least this part of the picture at that moment."""
     max_area: Fraction = 1.0

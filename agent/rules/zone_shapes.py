@@ -42,14 +42,9 @@ class ZoneShapes:
         )
         self._has_cuts = any(self._cut)
 
-    @property
-    def sides(self) -> int:
-        """How many sides there are, E."""
-        return len(self._zone_of_side)
-
     def on_picture(self, places: Float64Array) -> Float64Array:
         """Places (n, 2) beyond the picture's edge, moved onto it."""
-        clipped: Float64Array = np.clip(places, 0.0, self._limits)
+        clipped: Float64Array = np.minimum(np.maximum(places, 0.0), self._limits)
         return clipped
 
     def turns(self, places: Float64Array) -> Float64Array:
