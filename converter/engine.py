@@ -15,6 +15,7 @@ from converter.load.float_model import FloatInputs, FloatModel
 from converter.observe import Activation, feed, observe, run_float
 from converter.quantize import IntegerType, OutputType
 from converter.ranges import RangeMethod, choose_ranges, join_ranges, limit_ranges
+from converter.tflite_edit.activations import logistic_limits
 from converter.tflite_edit.edit import EditableModel
 from converter.tflite_edit.silu import silu_limits
 from converter.worker import Worker
@@ -88,7 +89,8 @@ class Engine:
         self._count = 0
         self.content = model.content
         self._observed: dict[int, Activation] | None = None
-        self.limits: dict[int, tuple[float, float]] = silu_limits(EditableModel(model.content))
+        edited = EditableModel(model.content)
+        self.limits: dict[int, tuple[float, float]] = {**logistic_limits(edited), **silu_limits(edited)}
         """Bounds of single activations beyond which nothing depends on their value."""
         self.float_path = folder / "float.tflite"
         self.float_path.write_bytes(model.content)

@@ -18,6 +18,7 @@ from agent.settings import Fraction, Section
 
 Task = Literal["detection", "classification", "embedding", "sequence"]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Activation = Literal["sigmoid", "softmax"]
 DecoderName = Literal[
     "ssd-postprocess", "yolov5", "yolov8", "yolox", "fastestdet", "yunet", "anchor-free", "end-to-end"
 ]
@@ -70,11 +71,18 @@ class OutputSpec(Section):
     """Position among the file's outputs, used when there is no name."""
     stride: int | None = Field(default=None, ge=1)
     """Px of the input per cell when the output holds one scale of several; None when it holds all of them."""
+    activation: Activation | None = None
+    """What the decoder still has to apply to "scores" or "objectness": a sigmoid to each number, or a softmax
+    over the classes of a cell. None: nothing, or a sigmoid where `scores_are_logits`."""
 
     @model_validator(mode="after")
     def _check(self) -> OutputSpec:
         if self.name is None and self.index is None:
             raise ValueError(f"output {self.role}: expected a name or an index, got neither")
+        allowed = {"scores": ("sigmoid", "softmax"), "objectness": ("sigmoid",)}.get(self.role, ())
+        if self.activation is not None and self.activation not in allowed:
+            known = " or ".join(allowed) or "none"
+            raise ValueError(f"output {self.role}: expected activation {known}, got {self.activation}")
         return self
 
 
@@ -114,7 +122,7 @@ class ModelSpec(Section):
     """Multiplies decoded boxes to px of the input: 1 when the outputs are in px, the input's side, or its
     (width, height), when they are 0..1."""
     scores_are_logits: bool = False
-    """True when scores still need a sigmoid."""
+    """True when scores still need a sigmoid; of single outputs `OutputSpec.activation` says it."""
     labels: tuple[str, ...] = ()
     min_score: Fraction = 0.25
     """Score below which this model's detections are noise; the agent's default."""
@@ -132,6 +140,8 @@ class ModelSpec(Section):
     def _check(self) -> ModelSpec:
         if self.task == "detection" and (self.decoder is None or self.input is None):
             raise ValueError("a detection model: expected `decoder` and `input`, got none")
+        if self.decoder in ("ssd-postprocess", "end-to-end") and any(own.activation for own in self.outputs):
+            raise ValueError(f"outputs: expected no activation for decoder {self.decoder}, got one")
         if sorted(self.score_levels) != list(self.score_levels):
             raise ValueError(f"score_levels: expected them to rise, got {list(self.score_levels)}")
         return self

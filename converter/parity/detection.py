@@ -14,6 +14,8 @@ from agent.vision.decode.decoder import Decoder
 from agent.vision.letterbox import Letterbox
 from agent.vision.model_spec import InputSpec, ModelSpec
 from agent.vision.quantize import TensorInfo
+from converter.layer_match import PASSING
+from converter.tflite_model.reader import read_tflite
 
 MIN_SCORE = 0.01
 """Average precision wants the whole curve; below this nothing changes it."""
@@ -53,6 +55,31 @@ def _fitted_input(spec: InputSpec, tensor: TensorInfo) -> InputSpec:
     )
 
 
+def _without_done_activations(path: Path, spec: ModelSpec) -> ModelSpec:
+    """A spec whose outputs need no activation where the file itself ends in it.
+
+    The converter cuts a SOFTMAX off the int8 file that the original still has.
+    """
+    if not any(output.activation for output in spec.outputs):
+        return spec
+    graph = read_tflite(path).main
+    producers = {tensor: operator for operator in graph.operators for tensor in operator.outputs}
+    endings = {}
+    for index in graph.outputs:
+        operator = producers.get(index)
+        while operator is not None and operator.name in PASSING:
+            operator = producers.get(operator.inputs[0])
+        endings[graph.tensors[index].name] = operator.name if operator is not None else ""
+    done = {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid"}
+    outputs = tuple(
+        output.model_copy(update={"activation": None})
+        if output.activation is not None and done.get(endings.get(output.name or "", "")) == output.activation
+        else output
+        for output in spec.outputs
+    )
+    return spec.model_copy(update={"outputs": outputs})
+
+
 def detect_all(
     path: Path,
     spec: ModelSpec,
@@ -69,7 +96,7 @@ def detect_all(
     if spec.input is None:
         raise ModelError(spec.name, "expected `input` in the ModelSpec of a detector, got none")
     interpreter = Interpreter(path, runtime=runtime, threads=2)
-    fitted = fitted_spec(spec, interpreter.inputs, interpreter.outputs)
+    fitted = _without_done_activations(path, fitted_spec(spec, interpreter.inputs, interpreter.outputs))
     letterbox = Letterbox(fitted.input or spec.input, interpreter.inputs[0])
     decoder = Decoder(fitted, interpreter.outputs, min_score=min_score)
     buffer = letterbox.new_buffer()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
-from agent.vision.model_spec import ModelSpec, OutputSpec
+from agent.vision.model_spec import Activation, ModelSpec, OutputSpec
 from agent.vision.quantize import TensorInfo
 
 _WIDTHS = {"boxes": 4, "objectness": 1}
@@ -28,6 +28,7 @@ class CellView:
         channels: columns of the whole tensor.
         channels_first: the tensor is (1, channels, …cells) rather than (1, …cells, channels).
         columns: those that play this part.
+        activation: that its numbers still need to be scores.
     """
 
     index: int
@@ -36,6 +37,7 @@ class CellView:
     channels: int
     channels_first: bool
     columns: slice
+    activation: Activation | None = None
 
     @property
     def width(self) -> int:
@@ -196,7 +198,8 @@ def bind_scales(
                 raise ModelError(
                     f"output {role}", "expected it once for each stride, the spec names it twice"
                 )
-            roles[role] = part
+            logits: Activation | None = "sigmoid" if spec.scores_are_logits and role != "boxes" else None
+            roles[role] = replace(part, activation=output.activation or logits)
     for members, roles in groups.items():
         _check_group(spec, members, roles, columns)
     covered = sorted(stride for members in groups for stride in members)

@@ -97,7 +97,6 @@ class CellDecoder:
         scale = size if form.scale_is_input else spec.box_scale
         self._scale = np.broadcast_to(np.asarray(scale, np.float32), (2,)).copy()
         self._cells = [_cells(size, part, form) for part in self._scales]
-        self._logits = spec.scores_are_logits
         self.classes: int | None = self._scales[0].roles["scores"].width
 
     def __call__(self, arrays: Sequence[NDArray[Any]], min_scores: FloatArray) -> Detections:
@@ -132,21 +131,22 @@ class CellDecoder:
         lowest = float(min_scores.min())
         scores_view, objectness_view = scale.roles["scores"], scale.roles.get("objectness")
         table = scores_view.table(arrays)  # (K, C) codes
-        if objectness_view is None:
-            rows = np.flatnonzero(self._reached(table, scores_view, lowest, min_scores))
-        else:
+        if objectness_view is not None:
             # score = objectness^a · class^b with both ≤ 1, so each alone bounds it from above.
             objectness = objectness_view.table(arrays)[:, 0]
-            bound = self._in_domain(_root(lowest, self._form.exponents[0]))
+            bound = _in_domain(_root(lowest, self._form.exponents[0]), objectness_view)
             rows = np.flatnonzero(at_least(objectness, bound, objectness_view.tensor))
+        elif scores_view.activation == "softmax":  # one class alone says nothing of its share
+            rows = np.arange(len(table))
+        else:
+            rows = np.flatnonzero(self._reached(table, scores_view, lowest, min_scores))
         passed = table[rows]  # (n, C)
         # Codes grow with what they stand for, so the best code is the best score.
         labels = passed.argmax(axis=1)
-        best = np.take_along_axis(passed, labels[:, None], axis=1)[:, 0]
-        scores = self._probability(best, scores_view)
+        scores = _best_scores(passed, labels, scores_view)
         if objectness_view is not None:
             a, b = self._form.exponents
-            scores = self._probability(objectness[rows], objectness_view) ** a * scores**b
+            scores = _probability(objectness[rows], objectness_view) ** a * scores**b
         chosen = np.flatnonzero(scores >= min_scores[labels])
         rows = rows[chosen]
         boxes_view = scale.roles["boxes"]
@@ -166,23 +166,35 @@ class CellDecoder:
         if 4 * len(wanted) < table.shape[1]:
             table = table[:, wanted]
         best = table.max(axis=1)
-        return at_least(best, self._in_domain(_root(lowest, self._form.exponents[1])), view.tensor)
+        return at_least(best, _in_domain(_root(lowest, self._form.exponents[1]), view), view.tensor)
 
-    def _in_domain(self, probability: float) -> float:
-        """A probability as the number that the tensor holds for it: its logit, or itself."""
-        if not self._logits:
-            return probability
-        if probability <= 0.0:
-            return -math.inf
-        return math.inf if probability >= 1.0 else math.log(probability / (1.0 - probability))
 
-    def _probability(self, codes: NDArray[Any], view: CellView) -> FloatArray:
-        """Codes as scores in 0..1."""
-        real = dequantize(codes, view.tensor)
-        if self._logits:
-            return sigmoid(real)
-        bounded: FloatArray = np.clip(real, 0.0, 1.0)
-        return bounded
+def _in_domain(probability: float, view: CellView) -> float:
+    """A probability as the number that the tensor holds for it: its logit, or itself."""
+    if view.activation is None:
+        return probability
+    if probability <= 0.0:
+        return -math.inf
+    return math.inf if probability >= 1.0 else math.log(probability / (1.0 - probability))
+
+
+def _probability(codes: NDArray[Any], view: CellView) -> FloatArray:
+    """Codes as scores in 0..1, each by itself."""
+    real = dequantize(codes, view.tensor)
+    if view.activation is not None:
+        return sigmoid(real)
+    bounded: FloatArray = np.clip(real, 0.0, 1.0)
+    return bounded
+
+
+def _best_scores(codes: NDArray[Any], labels: IntArray, view: CellView) -> FloatArray:
+    """Of rows (n, C) the score (n,) of the best class, whose index is given."""
+    if view.activation != "softmax":
+        return _probability(np.take_along_axis(codes, labels[:, None], axis=1)[:, 0], view)
+    real = dequantize(codes, view.tensor)
+    # e^best / Σ e^x; the best is subtracted, so nothing overflows.
+    shares: FloatArray = 1.0 / np.exp(real - real.max(axis=1, keepdims=True)).sum(axis=1)
+    return shares
 
 
 def _root(score: float, exponent: float) -> float:

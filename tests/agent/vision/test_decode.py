@@ -422,3 +422,32 @@ def test_an_unknown_label_is_refused():
     for more in ({"wanted": ("cow",)}, {"min_score_by_label": {"cow": 0.5}}):
         with pytest.raises(ModelError, match=r"labels \(cat, dog\), got 'cow'"):
             Decoder(spec_of("yolov8", labels=("cat", "dog")), [info(joined)], **more)
+
+
+@pytest.mark.parametrize("name", ["fastestdet", "anchor-free"])
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+def test_softmax_over_the_classes_may_be_left_to_the_decoder(name, dtype):
+    _, _, columns, rows, more = family(name)
+    rng = np.random.default_rng(3)
+    rows["scores"] = rng.normal(0, 3, rows["scores"].shape).astype(np.float32)
+    scores = info(rows["scores"][None].astype(dtype), "scores", 0.0 if dtype == np.float32 else 0.1)
+    codes = {role: rows[role][None] for role in columns}
+    codes["scores"] = quantize(codes["scores"], scores)
+    real = dequantize(codes["scores"], scores)
+    shares = np.exp(real) / np.exp(real).sum(axis=-1, keepdims=True)
+    infos = [scores if role == "scores" else info(codes[role], role) for role in columns]
+    plain = tuple(OutputSpec(role=role, name=role) for role in columns)
+    cut = tuple(
+        own.model_copy(update={"activation": "softmax"}) if own.role == "scores" else own for own in plain
+    )
+    found = Decoder(spec_of(name, outputs=cut, **more), infos)([codes[role] for role in columns])
+    done = {**codes, "scores": shares}
+    wanted = Decoder(spec_of(name, outputs=plain, **more), [info(done[role], role) for role in columns])(
+        [done[role] for role in columns]
+    )
+    assert len(found) == len(wanted) > 0
+    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5)
+    order = np.lexsort((found.labels, found.boxes[:, 0]))
+    other = np.lexsort((wanted.labels, wanted.boxes[:, 0]))
+    np.testing.assert_array_equal(found.labels[order], wanted.labels[other])
+    np.testing.assert_allclose(found.boxes[order], wanted.boxes[other])

@@ -54,6 +54,10 @@ def test_the_edge_tpu_file_shares_the_spec():
             "other than 0",
         ),
         ('{"name": "m", "task": "sequence", "outputs": [{"role": "x"}]}', "a name or an index"),
+        (
+            '{"name": "", "task": "sequence", "outputs": [{"role": "", "index": 0, "activation":"sigmoid"}]}',
+            "expected activation none, got sigmoid",
+        ),
     ],
 )
 def test_what_is_no_spec_is_refused_in_one_line(tmp_path, text, said):

@@ -10,10 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from agent.vision.model_spec import InputSpec, ModelSpec
+from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec
 from converter.load.float_model import FloatModel, Loaded, LoadOptions
 from converter.observe import feed, run_float
 from converter.output_roles import with_roles
+from converter.parity.detection import detect_all
+from converter.tflite_edit.activations import LOGISTIC_REACH, logistic_limits
 from converter.tflite_edit.bias import correct_biases
 from converter.tflite_edit.edit import EditableModel
 from converter.tflite_edit.equalize import equalize
@@ -222,3 +224,71 @@ def test_weights_that_operators_share_are_changed_for_one_only(model: FloatModel
     edited.give(first, 1, before * 2)
     np.testing.assert_array_equal(edited.weights(first.inputs[1]), before * 2)
     np.testing.assert_array_equal(edited.weights(second.inputs[1]), before)
+
+
+def softmax_head() -> onnx.ModelProto:
+    """An anchor-free head whose class scores end in a Softmax, cells in a row."""
+    constants = {
+        "w": weights(7, 3, 4, 4), "b": weights(7), "four": np.array([4, 3]),
+        "boxes_rows": np.array([1, -1, 4]), "rows": np.array([1, -1, 3]),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["all"], strides=[4, 4]),
+        helper.make_node("Split", ["all", "four"], ["bmap", "cmap"], axis=1),
+        helper.make_node("Transpose", ["bmap"], ["blast"], perm=[0, 2, 3, 1]),
+        helper.make_node("Transpose", ["cmap"], ["clast"], perm=[0, 2, 3, 1]),
+        helper.make_node("Softmax", ["clast"], ["shares"], axis=-1),
+        helper.make_node("Reshape", ["blast", "boxes_rows"], ["boxes"]),
+        helper.make_node("Reshape", ["shares", "rows"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["any"]) for name in ("boxes", "scores")],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def test_softmax_at_the_end_is_left_to_the_decoder(worker: Worker, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(softmax_head(), str(path))
+    loaded: Loaded = worker.call("converter.load.source:load_float", path, LoadOptions(), [], on=path)
+    roles = tuple(OutputSpec(role=role, name=role) for role in ("boxes", "scores"))
+    spec = ModelSpec(
+        name="d", task="detection", decoder="anchor-free", strides=(4,), outputs=roles,
+        input=InputSpec(width=32, height=32),
+    )  # fmt: skip
+    cut, told = with_roles(loaded.model, spec)
+    assert [output.activation for output in told.outputs] == [None, "softmax"]
+    assert any("cut before the SOFTMAX of output scores" in note for note in cut.notes)
+    assert not EditableModel(cut.content).named("SOFTMAX")
+    before, after = outputs(loaded.model.content), outputs(cut.content)
+    logits = np.exp(after["scores"])
+    np.testing.assert_allclose(logits / logits.sum(-1, keepdims=True), before["scores"], rtol=1e-4)
+    np.testing.assert_array_equal(before["boxes"], after["boxes"])
+    picture = RNG.integers(0, 255, (40, 40, 3), np.uint8)
+    (tmp_path / "whole.tflite").write_bytes(loaded.model.content)
+    (tmp_path / "cut.tflite").write_bytes(cut.content)
+    # The float file that still has its SOFTMAX is not given a second one.
+    (whole,), (own,) = (detect_all(tmp_path / f"{name}.tflite", told, [picture]) for name in ("whole", "cut"))
+    assert len(whole) == len(own) > 0
+    np.testing.assert_allclose(np.sort(whole.scores), np.sort(own.scores), rtol=1e-4)
+
+
+def test_argument_of_a_logistic_is_bounded_where_its_codes_no_longer_change(
+    worker: Worker, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(detector(), str(path))
+    loaded: Loaded = worker.call("converter.load.source:load_float", path, LoadOptions(), [], on=path)
+    model = EditableModel(loaded.model.content)
+    limits = logistic_limits(model)
+    gates = {operator.inputs[0] for operator in model.named("LOGISTIC")}
+    silus = {silu.argument for silu in find_silus(model)}
+    assert gates - silus == {tensor for tensor in limits if tensor in gates}
+    assert not silus & set(limits)
+    reach = np.array([-LOGISTIC_REACH, -50.0, LOGISTIC_REACH, 50.0])
+    low, least, high, most = np.clip(np.rint(256 / (1 + np.exp(-reach))), 0, 255)
+    assert (low, high) == (least, most)
