@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from agent.alerts.publisher import AlertPublisher
-from agent.capture.status import SourceStatus
+from agent.capture.status import SourceState, SourceStatus
 from agent.detect.device_status import DeviceState, DeviceStatus
 
 
@@ -26,18 +26,19 @@ class CameraStatus:
         self._lock = threading.Lock()
         """Source and device report from threads of their own."""
         self._source: dict[str, Any] = {"state": "connecting"}
+        self._told: dict[str, Any] | None = None
+        """What the source itself said last."""
         self._device: dict[str, Any] | None = None
 
     def on_source(self, status: SourceStatus) -> None:
         """Publish a change of the source."""
-        self._publish(
-            source={
-                "state": str(status.state),
-                "reason": status.reason,
-                "attempt": status.attempt,
-                "next_try_s": status.next_try_s,
-            }
-        )
+        self._told = {
+            "state": str(status.state),
+            "reason": status.reason,
+            "attempt": status.attempt,
+            "next_try_s": status.next_try_s,
+        }
+        self._publish(source=self._told)
 
     def on_device(self, status: DeviceStatus) -> None:
         """Publish a change of the device."""
@@ -56,8 +57,9 @@ class CameraStatus:
             self._publisher.publish_notice("device", {"camera": self._camera, **device})
 
     def set_state(self, state: str) -> None:
-        """Publish a state that the agent itself gives the camera."""
-        self._publish(source={"state": state})
+        """Publish a state that the agent itself gives the camera; "online" only if the source is it, too."""
+        back = state == SourceState.ONLINE and self._told is not None
+        self._publish(source=self._told if back else {"state": state})
 
     def _publish(self, *, source: dict[str, Any] | None = None, device: dict[str, Any] | None = None) -> None:
         with self._lock:

@@ -119,7 +119,7 @@ class CameraProgress:
             return None  # its file is through, or its failure is stopping the process
         turns, frames = pipeline.turns, pipeline.summary.frames
         state = pipeline.reader.state
-        if frames != self._frames or state is not SourceState.ONLINE:
+        if frames != self._frames or not state.delivers or pipeline.paused:
             self._frames, self._frame_s = frames, now_s
         if turns == self._turns:
             return f"camera {pipeline.summary.camera}: its loop stands still"
@@ -146,7 +146,9 @@ class CameraProgress:
         name, state = self.pipeline.summary.camera, self.pipeline.reader.state
         if not self.thread.is_alive():
             return f"{name} ended"
-        return f"{name} {self.fps:.1f} frames/s" if state is SourceState.ONLINE else f"{name} {state}"
+        if state is SourceState.ONLINE:
+            return f"{name} {self.fps:.1f} frames/s"
+        return f"{name} {state}, {self.fps:.1f} frames/s" if state.delivers else f"{name} {state}"
 
 
 class ServiceWatch:

@@ -26,12 +26,14 @@ class Freshness:
         self._stale_after_s = stale_after_s
         self._frozen_after_s = frozen_after_s
         self._last: ImageArray | None = None
-        self._opened_s = self._frame_s = self._change_s = 0.0
+        self.opened_s = 0.0
+        """When the source was last opened."""
+        self._frame_s = self._change_s = 0.0
         self._changed = False
 
     def opened(self, now_s: float) -> None:
         """The source was opened at `now_s`; the time for its first frame runs."""
-        self._opened_s = self._frame_s = self._change_s = now_s
+        self.opened_s = self._frame_s = self._change_s = now_s
         self._changed = False
 
     def frame(self, image: ImageArray, now_s: float) -> bool:
@@ -64,7 +66,7 @@ class Freshness:
     @property
     def good_for_s(self) -> float:
         """Seconds from the opening to the last new picture: how long this connection was of use."""
-        return self._change_s - self._opened_s if self._changed else 0.0
+        return self._change_s - self.opened_s if self._changed else 0.0
 
 
 def _same(a: ImageArray, b: ImageArray) -> bool:

@@ -15,7 +15,9 @@ from agent.backoff import Backoff
 from agent.capture.connection import Connection
 from agent.capture.freshness import Freshness
 from agent.capture.handover import Handover
+from agent.capture.picture_watch import PictureWatch
 from agent.capture.settings import SourceSettings
+from agent.capture.shape import PictureShape
 from agent.capture.source import Source, SourceSetupError
 from agent.capture.status import SourceState, SourceStatus
 from agent.errors import SourceError
@@ -37,8 +39,9 @@ class FrameReader(Generic[T]):
     """Hands over (frame, prepared) pairs.
 
     Live sources: the newest pair; older ones that nobody took are dropped and counted. A source that is
-    silent for `stale_after_s`, shows exactly the same picture for `frozen_after_s`, ends or fails is reported
-    and reopened, with exponential back-off, for ever. Repeats of a frozen picture are not handed over.
+    silent for `stale_after_s`, shows exactly the same picture for `frozen_after_s`, delivers noise or another
+    size, ends or fails is reported and reopened, with exponential back-off, for ever. Repeats of a frozen
+    picture, and noise, are not handed over. A picture that is black, covered, blurred or moved is reported.
     Files and folders: every pair in order; reading waits while the consumer is busy.
 
     At most four pairs exist at a time: being prepared, waiting (two of a file, one of a live source), and
@@ -81,6 +84,8 @@ class FrameReader(Generic[T]):
         self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s, rng)
         self._live = settings.live
         self._freshness = Freshness(settings.stale_after_s, settings.frozen_after_s)
+        self._picture = PictureWatch(settings.picture_fault_after_s, settings.picture_faults)
+        self._shape = PictureShape(camera)
         self._handover = Handover[tuple[Frame, T]](1 if self._live else _FILE_QUEUE, keep_newest=self._live)
         self._state = SourceState.CONNECTING
         self._changed = threading.Condition()
@@ -196,13 +201,13 @@ class FrameReader(Generic[T]):
             with self._changed:
                 if self._connection is not connection:
                     return False
-                new = self._freshness.frame(frame.image, time.monotonic())
-                if self._state is not SourceState.ONLINE:
-                    if not new and self._state is SourceState.FROZEN:
-                        return True
+                image, now_s = self._shape.fit(frame.image), time.monotonic()
+                new = self._freshness.frame(image, now_s)
+                if self._picture.look(image, now_s) or not self._state.delivers:
                     self._changed.notify_all()
-            if self._index_offset:
-                frame = replace(frame, index=frame.index + self._index_offset)
+                if self._state is SourceState.GARBAGE or (not new and self._state is SourceState.FROZEN):
+                    return True
+            frame = replace(frame, image=image, index=frame.index + self._index_offset)
             self._next_index = frame.index + 1
         self.frames += 1
         prepared = self._prepare(frame) if self._prepare is not None else cast(T, None)
@@ -220,7 +225,8 @@ class FrameReader(Generic[T]):
                 self._handover.finish(failure)
                 break
             state, reason = failure
-            if self._freshness.good_for_s >= self._settings.stale_after_s:
+            useful = self._freshness.good_for_s >= self._settings.stale_after_s
+            if useful and self._state is not SourceState.GARBAGE:
                 self._backoff.reset()
             wait_s = self._backoff.next_s()
             self._report(state, reason, wait_s)
@@ -239,6 +245,7 @@ class FrameReader(Generic[T]):
                 return None
             self._connection, self._index_offset = connection, self._next_index
             self._freshness.opened(time.monotonic())
+            self._shape.opened()
         connection.start()
         result = self._watch(connection)
         connection.abandon()
@@ -257,21 +264,31 @@ class FrameReader(Generic[T]):
                     return None
                 if connection.finished:
                     return _lost(connection.failure)
-                came_online = self._state is not SourceState.ONLINE and self._freshness.delivers
-                if not came_online:
-                    if connection.opened:
-                        fault, due_s = self._freshness.fault(now_s), self._freshness.due_s
-                    else:
-                        opening_s = now_s - started_s
-                        late = opening_s >= OPEN_LIMIT_S
-                        fault = (SourceState.LOST, f"no answer for {opening_s:.0f} s") if late else None
-                        due_s = started_s + OPEN_LIMIT_S
+                state, reason = self._picture.fault or (SourceState.ONLINE, "")
+                if not state.delivers or state is self._state or not self._freshness.delivers:
+                    fault, due_s = self._fault(connection, started_s, now_s)
                     if fault is not None:
                         return fault
                     self._changed.wait(max(0.0, due_s - now_s))
                     continue
-                self._state = SourceState.ONLINE
-            self._report(SourceState.ONLINE)
+            self._report(state, reason)
+
+    def _fault(
+        self, connection: Connection, started_s: float, now_s: float
+    ) -> tuple[tuple[SourceState, str] | None, float]:
+        """Why the source must be reopened, or None; and when to look again if nothing happens."""
+        if not connection.opened:
+            late = now_s - started_s >= OPEN_LIMIT_S
+            no_answer = (SourceState.LOST, f"no answer for {now_s - started_s:.0f} s")
+            return no_answer if late else None, started_s + OPEN_LIMIT_S
+        fault, due_s = self._freshness.fault(now_s), self._freshness.due_s
+        if fault is not None and fault[0] is SourceState.FROZEN and self._picture.found is not None:
+            fault = (fault[0], f"{fault[1]}: {self._picture.found[1]}")
+        if fault is None and self._picture.fault is not None and not self._picture.fault[0].delivers:
+            # What was noise before it was reopened has the same time to be well as to be noise.
+            noise_s = self._freshness.opened_s + self._settings.picture_fault_after_s
+            fault, due_s = self._picture.fault if now_s >= noise_s else None, min(due_s, noise_s)
+        return fault, due_s
 
     def _report(self, state: SourceState, reason: str = "", next_s: float = 0.0) -> None:
         with self._changed:

@@ -11,6 +11,7 @@ from agent.capture.redact import redact
 from agent.settings import Seconds, Section
 
 SourceKind = Literal["path", "v4l2", "stream", "picamera"]
+PictureFault = Literal["black", "covered", "blurred", "moved", "garbage"]
 Pixels = Annotated[int, Field(ge=16, le=16384)]
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
 
@@ -45,6 +46,13 @@ class SourceSettings(Section):
     """Seconds of exactly the same picture after which a live source counts as frozen and is reopened; sensors
     are noisy, so this does not happen to a live one. 0 switches it off, for test cards and for streams whose
     encoder repeats quiet pictures exactly."""
+    picture_fault_after_s: Seconds = 10.0
+    """Seconds of a picture that is wrong after which a live source is reported so, as `picture_faults` lists;
+    its pictures are processed as ever. 0 switches it off."""
+    picture_faults: tuple[PictureFault, ...] = ("black", "covered", "blurred", "moved", "garbage")
+    """What is looked for: no light; the view hidden; out of focus; another view than in the minutes before
+    (leave it out for a camera that turns); noise, upon which the source is reopened. What a camera usually
+    shows is learned while it runs: night, fog and snow are no faults."""
     reconnect_min_s: float = Field(default=1.0, gt=0)
     """Seconds before the first attempt to reopen; each further one doubles it."""
     reconnect_max_s: float = Field(default=30.0, gt=0)

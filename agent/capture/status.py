@@ -17,8 +17,27 @@ class SourceState(StrEnum):
     """Gone, silent or refused; being reopened."""
     FROZEN = "frozen"
     """Delivering the same picture over and over; being reopened."""
+    GARBAGE = "garbage"
+    """Delivering noise; being reopened."""
+    BLACK = "black"
+    """Delivering, and nothing is lit."""
+    COVERED = "covered"
+    """Delivering, and something hides the view."""
+    BLURRED = "blurred"
+    """Delivering, out of focus."""
+    MOVED = "moved"
+    """Delivering another view than before."""
     CLOSED = "closed"
     """Stopped by us; never reported."""
+
+    @property
+    def delivers(self) -> bool:
+        """Whether pictures come, good or not."""
+        return self is SourceState.ONLINE or self in PICTURE_FAULTS
+
+
+PICTURE_FAULTS = (SourceState.BLACK, SourceState.COVERED, SourceState.BLURRED, SourceState.MOVED)
+"""States in which pictures come and are processed as ever, but show less than they should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +64,7 @@ class SourceStatus:
             return f"camera {self.camera}: online"
         if self.state is SourceState.CONNECTING:
             return f"camera {self.camera}: connecting"
+        if self.state in PICTURE_FAULTS:
+            return f"camera {self.camera}: {self.reason}"
         retry = f"reconnecting (attempt {self.attempt}, next in {self.next_try_s:.1f} s)"
         return f"camera {self.camera}: {self.reason}; {retry}"

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from agent.capture.status import SourceState
+from agent.capture.status import PICTURE_FAULTS, SourceState
 from agent.errors import ConfigError
 from agent.run_control import RunControl
 from agent.service import CameraProgress, Notifier, ServiceWatch, in_journal, journal_lines
@@ -73,6 +73,7 @@ def camera(**values: Any) -> CameraProgress:
     pipeline = SimpleNamespace(
         turns=values.get("turns", 1),
         summary=SimpleNamespace(camera="front", frames=values.get("frames", 0)),
+        paused=values.get("paused", False),
         reader=SimpleNamespace(state=values.get("state", SourceState.ONLINE)),
     )
     settings = SimpleNamespace(stale_after_s=5.0, frozen_after_s=8.0)
@@ -170,6 +171,23 @@ def test_online_camera_without_frames_beyond_its_own_limits_is_a_hang() -> None:
     assert front.fault(now_s + 12.9) is None  # frozen_after_s and the margin
     front.pipeline.turns = 2
     assert "online, yet without a frame for 13" in str(front.fault(now_s + 13.1))
+
+
+@pytest.mark.parametrize("state", PICTURE_FAULTS)
+def test_camera_with_a_bad_picture_is_fed_while_frames_come_and_no_longer(state: SourceState) -> None:
+    front, now_s = camera(state=state), time.monotonic()
+    for number in range(1, 100):
+        front.pipeline.turns = front.pipeline.summary.frames = number
+        assert front.fault(now_s + number) is None
+    front.pipeline.turns = 100
+    assert "without a frame" in str(front.fault(now_s + 120.0))
+
+
+def test_paused_camera_is_no_hang() -> None:
+    front = camera(paused=True)
+    for number in range(1, 100):
+        front.pipeline.turns = number
+        assert front.fault(time.monotonic() + 60.0 * number) is None
 
 
 def test_ended_camera_neither_starves_the_watchdog_nor_holds_up_ready() -> None:

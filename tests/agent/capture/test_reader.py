@@ -313,7 +313,7 @@ def test_attempts_are_counted_anew_only_after_a_good_while(
 ) -> None:
     sources = [scripted(live=True, period_s=0.005) for _ in range(3)]
     reader, reports = read_live(sources)
-    wait_until(lambda: sources[0].index > 1)
+    wait_until(lambda: "online" in states(reports))
     sources[0].lost = True
     wait_until(lambda: states(reports).count("online") == 2)
     sources[1].lost = True
