@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.detect.device_status import DeviceState, DeviceStatus, OnDevice
-from agent.detect.settings import DetectorSettings
+from agent.detect.settings import DetectorSettings, RegionSettings
 from agent.errors import ConfigError, ModelError
 from agent.geometry.boxes import areas
-from agent.records import Detections, FloatArray, Frame
+from agent.records import Detections, FloatArray, Frame, ImageArray, IntArray
 from agent.vision.letterbox import Placement
 
 if TYPE_CHECKING:
+    from agent.detect.motion import MotionFinder
     from agent.detect.sharing import ModelPool
+    from agent.detect.tflite_detector import TfliteDetector
 
 
 class Prepared:
@@ -26,7 +28,18 @@ class Prepared:
         time_s: of the frame.
     """
 
-    __slots__ = ("detections", "frame_size", "input", "outputs", "placement", "time_s")
+    __slots__ = (
+        "detections",
+        "expected",
+        "frame_size",
+        "image",
+        "input",
+        "motion",
+        "outputs",
+        "parts",
+        "placement",
+        "time_s",
+    )
 
     def __init__(self, frame_size: tuple[int, int], time_s: float) -> None:
         self.frame_size = frame_size
@@ -38,6 +51,15 @@ class Prepared:
         """Copies of the model's outputs, made by `invoke`."""
         self.detections: Detections | None = None
         """Set by detectors that find them earlier than in `decode`."""
+        self.expected: FloatArray | None = None
+        """(N, 4) xyxy px: where known objects should be in this frame; set by who follows them, before
+        `invoke`."""
+        self.motion: FloatArray | None = None
+        """(N, 4) xyxy px: what moves in the frame, where that was looked for."""
+        self.image: ImageArray | None = None
+        """The frame itself, where regions of it may be looked at."""
+        self.parts: list[tuple[IntArray, Prepared]] = []
+        """Regions, (4,) xyxy px, that the model looked at beside the whole frame."""
 
 
 class Detector(Protocol):
@@ -109,27 +131,60 @@ def open_detector(
 
     Raises:
         ModelError: the model, its spec, its labels or the runtime do not fit.
-        ConfigError: a gate stands before a recurrent model.
+        ConfigError: a gate stands before a recurrent model, or regions are asked of one.
     """
     # Imported here so that a camera with a motion detector loads no runtime for models.
-    from agent.detect.motion import MotionDetector
+    from agent.detect.motion import MotionDetector, MotionFinder
 
     if settings.kind == "motion":
         return MotionDetector(settings)
     from agent.detect.gate import GatedDetector
     from agent.detect.tflite_detector import TfliteDetector
 
-    detector = TfliteDetector(settings, on_device, models)
-    if settings.gate is None:
+    if settings.gate is None and settings.regions is None:
+        return TfliteDetector(settings, on_device, models)
+    detector: Detector
+    if settings.regions is None:
+        detector = _stateless(TfliteDetector(settings, on_device, models), "gate")
+        finder = MotionFinder(settings.motion)
+    else:
+        detector, finder = _open_regions(settings, settings.regions, on_device, models)
+    return detector if settings.gate is None else GatedDetector(detector, settings.gate, finder)
+
+
+def _open_regions(
+    settings: DetectorSettings, regions: RegionSettings, on_device: OnDevice | None, models: ModelPool | None
+) -> tuple[Detector, MotionFinder]:
+    """A detector that looks at regions too, and what finds motion for it and for a gate."""
+    from agent.detect.motion import MotionFinder
+    from agent.detect.region_detector import RegionDetector
+    from agent.detect.sharing import ModelPool
+    from agent.detect.tflite_detector import TfliteDetector
+
+    models = models or ModelPool()
+    any_size = settings.model_copy(update={"min_area": 0.0, "max_area": 1.0})
+    whole = _stateless(TfliteDetector(any_size, on_device, models), "regions")
+    close = TfliteDetector(any_size, None, models)
+    finder = MotionFinder(settings.motion, regions.min_motion_area)
+    area = AreaFilter(settings.min_area, settings.max_area)
+    around = finder if regions.kind == "motion" else None
+    return RegionDetector(whole, close, regions, area, around), finder
+
+
+def _stateless(detector: TfliteDetector, setting: str) -> TfliteDetector:
+    """The detector, if its model may miss frames and see parts of them.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    if not detector.spec.states:
         return detector
-    if detector.spec.states:
-        detector.close()
-        raise ConfigError(
-            "detector.gate",
-            f"expected a model without states, {detector.spec.name} feeds outputs back to inputs",
-            "leave gate out: a recurrent model must see every frame",
-        )
-    return GatedDetector(detector, settings.gate, settings.motion)
+    detector.close()
+    raise ConfigError(
+        f"detector.{setting}",
+        f"expected a model without states, {detector.spec.name} feeds outputs back to inputs",
+        f"leave {setting} out: a recurrent model must see every frame, and whole ones",
+    )
 
 
 def probe_detector(settings: DetectorSettings) -> Detector:

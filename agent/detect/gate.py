@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.detect.detector import Detector, Prepared
 from agent.detect.device_status import DeviceStatus
 from agent.detect.motion import MotionFinder
-from agent.detect.settings import GateSettings, MotionSettings
+from agent.detect.settings import GateSettings
 from agent.records import Detections, Frame
 
 
@@ -15,15 +15,15 @@ class GatedDetector:
     Args:
         detector: of a model without states, since it does not see every frame.
         settings: hold and refresh times.
-        motion: how motion is found.
+        finder: of motion.
     """
 
-    def __init__(self, detector: Detector, settings: GateSettings, motion: MotionSettings) -> None:
+    def __init__(self, detector: Detector, settings: GateSettings, finder: MotionFinder) -> None:
         self.labels: tuple[str, ...] = detector.labels
         self.score_levels = detector.score_levels
         self._detector = detector
         self._settings = settings
-        self._finder = MotionFinder(motion)
+        self._finder = finder
         self._moved_s: float | None = None
         self._looked_s: float | None = None
         self._last = Detections.empty()

@@ -8,6 +8,7 @@ import numpy as np
 from agent.detect.background import Background
 from agent.detect.detector import AreaFilter, Prepared
 from agent.detect.settings import DetectorSettings, MotionSettings
+from agent.geometry.boxes import areas
 from agent.records import Detections, FloatArray, Frame, ImageArray
 
 LABEL = "motion"
@@ -21,10 +22,14 @@ class MotionFinder:
 
     Args:
         settings: see `MotionSettings`.
+        least_area: smaller boxes than the settings ask for are given from this fraction of the picture up;
+            `moving` goes by the settings.
     """
 
-    def __init__(self, settings: MotionSettings) -> None:
+    def __init__(self, settings: MotionSettings, least_area: float = 1.0) -> None:
         self._settings = settings
+        self._least_area = min(least_area, settings.min_area)
+        self._last: tuple[float, FloatArray] | None = None
         self._background: Background | None = None
         self._small: ImageArray | None = None
         self._speck = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
@@ -65,9 +70,17 @@ class MotionFinder:
             return Detections.empty()
         return self._boxes(mask, frame_size)
 
+    def boxes(self, frame: Frame) -> FloatArray:
+        """What moves in a frame: (N, 4) xyxy px. May be asked twice for the last frame."""
+        if self._last is None or self._last[0] != frame.time_s:
+            found = self.find(self.shrink(frame.image), frame.time_s, frame.size)
+            self._last = frame.time_s, found.boxes
+        return self._last[1]
+
     def moving(self, frame: Frame) -> bool:
-        """Whether anything moves in a frame; for use as a gate."""
-        return len(self.find(self.shrink(frame.image), frame.time_s, frame.size)) > 0
+        """Whether anything moves in a frame that is large enough; for use as a gate."""
+        least = self._settings.min_area * frame.size[0] * frame.size[1]
+        return bool((areas(self.boxes(frame)) >= least * (1 - 1e-5)).any())
 
     def _background_for(self, small: ImageArray) -> Background:
         """The background model, a new one when the pictures have another size."""
@@ -97,7 +110,7 @@ class MotionFinder:
         moving = np.bincount(parts[mask > 0], minlength=count)[1:]
         box_areas = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1.0)
         fill = np.minimum(moving / box_areas, 1.0).astype(np.float32)
-        kept = (box_areas >= self._settings.min_area * mask.size) & (fill >= _MIN_FILL)
+        kept = (box_areas >= self._least_area * mask.size) & (fill >= _MIN_FILL)
         scale = np.array([frame_size[0] / width, frame_size[1] / height] * 2, np.float32)
         boxes = boxes[kept] * scale
         return Detections(boxes, 0.5 + fill[kept] / 2, np.zeros(len(boxes), np.int64))

@@ -59,6 +59,23 @@ class GateSettings(Section):
     """The model looks at a still picture at least this often."""
 
 
+class RegionSettings(Section):
+    """Looks at regions of the frame at their own resolution, beside the whole frame, so that a model with a
+    small input sees small objects (sliced inference, Akyol et al. 2022). Each costs as much as a frame."""
+
+    kind: Literal["motion", "grid"] = "motion"
+    """`motion`: around what moves and what is tracked, so that an empty scene costs nothing; `grid`: tiles
+    that cover the frame, in turn, for objects that never move and for single pictures."""
+    max_regions: int = Field(default=2, ge=1, le=32)
+    """Regions of one frame at most; what they leave out comes first in the next."""
+    zoom: float = Field(default=1.0, ge=0.25, le=4)
+    """Px of the model's input for a px of the frame: 1 is the frame's own resolution; more enlarges small
+    objects further and needs more regions."""
+    min_motion_area: Fraction = 0.0003
+    """Smallest movement to look at, as a fraction of the picture; below `motion.min_area`, since the model
+    tells noise from objects."""
+
+
 class DetectorSettings(Section):
     """What finds objects in a camera's frames."""
 
@@ -95,6 +112,8 @@ class DetectorSettings(Section):
     """How motion is found, for `kind: motion` and for the gate."""
     gate: GateSettings | None = None
     """When given, motion decides whether the model looks at a frame."""
+    regions: RegionSettings | None = None
+    """When given, the model looks at parts of the frame too, so that small objects are seen."""
 
     @model_validator(mode="after")
     def _check(self) -> DetectorSettings:

@@ -86,6 +86,8 @@ class TfliteDetector:
         if self.spec.input is None:
             raise ModelError(self.spec.name, "expected `input` in the ModelSpec of a detector, got none")
         self._letterbox = Letterbox(self.spec.input, self.interpreter.inputs[self._input])
+        self.input_size = (self.spec.input.width, self.spec.input.height)
+        """(width, height) of the model's input in px."""
         self._area = AreaFilter(settings.min_area, settings.max_area)
         # Buffers that wait for their next frame. There are as many as were ever under way at once; a frame
         # that is dropped between phases takes its own with it.

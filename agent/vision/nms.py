@@ -36,7 +36,7 @@ def keep_best(detections: Detections, min_iou: float, max_detections: int = 300)
         if len(kept):
             block = block[~_overlaps(detections, kept, block, min_iou).any(axis=0)]
         kept = np.concatenate(
-            [kept, block[_settle(np.triu(_overlaps(detections, block, block, min_iou), k=1))]]
+            [kept, block[settle(np.triu(_overlaps(detections, block, block, min_iou), k=1))]]
         )
         if len(kept) >= max_detections:
             break
@@ -50,7 +50,7 @@ def _overlaps(detections: Detections, better: IntArray, worse: IntArray, min_iou
     return overlaps
 
 
-def _settle(suppresses: BoolArray) -> BoolArray:
+def settle(suppresses: BoolArray) -> BoolArray:
     """The greedy answer without a loop over boxes.
 
     `kept[j] = no kept i < j suppresses j`, applied until nothing changes: row j is right once the rows before
