@@ -15,7 +15,7 @@ from rich.console import Console
 from agent.alerts.open_incidents import OpenIncidents
 from agent.alerts.publisher import AlertPublisher, outbox_path
 from agent.alerts.snapshot import SnapshotKeeper
-from agent.assembly import build_pipeline, model_part
+from agent.assembly import build_actions, build_pipeline, model_part
 from agent.camera_status import CameraStatus
 from agent.capture.source import open_source
 from agent.config import CameraSettings, Config, load_config
@@ -58,7 +58,9 @@ def check_config(path: Path, *, tpu_in_use: bool = False) -> Config:
         if camera.detector.device == "cpu" or not tpu_in_use:
             try:
                 with closing(probe_detector(camera.detector)) as detector:
-                    RuleEngine(camera, labels=detector.labels, new_id=str)
+                    doing = build_actions(camera.actions, detector.labels)
+                    actions = doing.labels if doing else ()
+                    RuleEngine(camera, labels=detector.labels, new_id=str, actions=actions)
                     DetectionMasks(camera.masks, detector.labels)
             except EdgetrackError as error:
                 faults.append(f"{where}.detector: {error}")
@@ -264,12 +266,15 @@ class App:
         )
         stack.callback(pipeline.reader.close)
         observers, labels = pipeline.observers, detector.labels
+        actions = pipeline.actions.labels if pipeline.actions else ()
         observers.extend(self._observers.get(name, ()))
         if self._annotate is not None:
-            video = AnnotatedVideo(self._annotate / f"{name}.mp4", camera, labels, pipeline.reader.fps)
+            video = AnnotatedVideo(
+                self._annotate / f"{name}.mp4", camera, labels, pipeline.reader.fps, actions
+            )
             observers.append(stack.enter_context(video))
         if self._record is not None:
-            recorder = Recorder(self._record / f"{name}.ndjson", name, detector)
+            recorder = Recorder(self._record / f"{name}.ndjson", name, detector, actions)
             observers.append(stack.enter_context(recorder))
         if bars is not None:
             observers.append(bars.camera(name, pipeline.reader.frame_count))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ulid import ULID
 
+from agent.actions.recognizer import ActionModel, ActionRecognizer
+from agent.actions.settings import ActionSettings
 from agent.alerts.schema import ModelPart
 from agent.alerts.snapshot import SnapshotKeeper
 from agent.capture.reader import FrameReader, SourceStatus
@@ -15,8 +17,10 @@ from agent.config import CameraSettings
 from agent.detect.detector import Detector, Prepared, open_detector
 from agent.detect.interpreter import Interpreter
 from agent.detect.settings import DetectorSettings
+from agent.errors import ModelError
 from agent.pipeline import CameraPipeline
 from agent.records import Alert, Frame
+from agent.rules.conditions import check_label
 from agent.rules.engine import RuleEngine
 from agent.rules.masks import DetectionMasks
 from agent.stage_times import StageTimes
@@ -25,7 +29,9 @@ from agent.track.motion_lstm import MotionModel
 from agent.track.settings import TrackerSettings
 from agent.vision.model_spec import load_spec, spec_path
 
-_SHIPPED_MOTION_MODEL = Path(__file__).resolve().parent.parent / "models" / "artefacts" / "motion_lstm.tflite"
+_ARTEFACTS = Path(__file__).resolve().parent.parent / "models" / "artefacts"
+_SHIPPED_MOTION_MODEL = _ARTEFACTS / "motion_lstm.tflite"
+_SHIPPED_ACTION_MODEL = _ARTEFACTS / "action_lstm.tflite"
 
 
 def build_pipeline(
@@ -55,6 +61,7 @@ def build_pipeline(
         ModelError, ConfigError: a model, labels or rules that do not fit each other.
     """
     detector = detector or open_detector(settings.detector)
+    actions = build_actions(settings.actions, detector.labels)
     times = times or StageTimes()
     opened = detector
 
@@ -75,11 +82,43 @@ def build_pipeline(
         detector=detector,
         masks=DetectionMasks(settings.masks, detector.labels),
         tracker=build_tracker(settings.tracker, detector.score_levels),
-        rules=RuleEngine(settings, labels=detector.labels, new_id=lambda: str(ULID())),
+        rules=RuleEngine(
+            settings,
+            labels=detector.labels,
+            new_id=lambda: str(ULID()),
+            actions=actions.labels if actions else (),
+        ),
         publish=publish,
         times=times,
         snapshots=snapshots,
+        actions=actions,
     )
+
+
+def build_actions(settings: ActionSettings | None, labels: Sequence[str]) -> ActionRecognizer | None:
+    """What names the actions of tracks; None where nobody asked.
+
+    Args:
+        settings: the camera's section.
+        labels: class names of the detector; empty when not known.
+
+    Raises:
+        ConfigError: the section names a class that the detector does not have.
+        ModelError: the model is not there, or does not fit.
+    """
+    if settings is None:
+        return None
+    for label in settings.labels:
+        check_label("actions.labels", label, labels)
+    path = _SHIPPED_ACTION_MODEL if settings.model == "auto" else settings.model
+    spec = load_spec(spec_path(path))
+    if spec.task != "sequence" or not spec.labels:
+        raise ModelError(
+            str(spec_path(path)), f"expected a sequence model with labels, got one for {spec.task}"
+        )
+    model = ActionModel(Interpreter(path, threads=1), spec.labels)
+    classes = [labels.index(label) for label in settings.labels if label in labels] or None
+    return ActionRecognizer(model, classes, settings.memory_s)
 
 
 def model_part(settings: DetectorSettings) -> ModelPart | None:

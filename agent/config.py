@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from agent.actions.settings import ActionSettings
 from agent.alerts.settings import (
     BrokerSettings,
     FrigateSettings,
@@ -23,7 +24,7 @@ from agent.capture.settings import SourceSettings
 from agent.detect.settings import DetectorSettings
 from agent.errors import ConfigError
 from agent.metrics.settings import MetricsSettings
-from agent.rules.settings import RulesSettings
+from agent.rules.settings import RulesSettings, rule_names
 from agent.settings import Name, Section
 from agent.track.settings import TrackerSettings
 from agent.web.settings import WebSettings
@@ -39,6 +40,18 @@ class CameraSettings(SourceSettings, RulesSettings):
     """What finds objects in a picture."""
     tracker: TrackerSettings = TrackerSettings()
     """What keeps their identity from picture to picture."""
+    actions: ActionSettings | None = None
+    """What tells what people do; left out: nobody looks."""
+
+    @model_validator(mode="after")
+    def _check_actions(self) -> CameraSettings:
+        asking = [name for name, rule in zip(rule_names(self.rules), self.rules, strict=True) if rule.actions]
+        if asking and self.actions is None:
+            raise ValueError(
+                f"rule {asking[0]} asks for actions: expected a section actions in this camera, got none; "
+                "add `actions: {}`"
+            )
+        return self
 
 
 class DefaultSettings(Section):
@@ -47,6 +60,8 @@ class DefaultSettings(Section):
     detector: dict[str, Any] = {}
     """As under a camera."""
     tracker: dict[str, Any] = {}
+    """As under a camera."""
+    actions: dict[str, Any] | None = None
     """As under a camera."""
 
 

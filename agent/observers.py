@@ -26,15 +26,22 @@ class AnnotatedVideo:
         settings: whose zones and tripwires are drawn.
         labels: class names.
         fps: of the video.
+        actions: names of what tracks do.
 
     Raises:
         StorageError: on the first frame, if the file cannot be written.
     """
 
     def __init__(
-        self, path: Path, settings: RulesSettings, labels: tuple[str, ...], fps: float | None = None
+        self,
+        path: Path,
+        settings: RulesSettings,
+        labels: tuple[str, ...],
+        fps: float | None = None,
+        actions: tuple[str, ...] = (),
     ) -> None:
         self.path = path
+        self._actions = actions
         self._fps = fps
         self._writer: cv2.VideoWriter | None = None
         self._annotator = Annotator(
@@ -45,7 +52,11 @@ class AnnotatedVideo:
 
     def __call__(self, step: Step) -> None:
         caption = "  ".join(f"{alert.rule}: {alert.kind}" for alert in step.alerts)
-        picture = self._annotator.draw(step.frame.image, step.tracks, caption)
+        notes: list[str] = []
+        if step.actions is not None:
+            known = zip(step.actions.labels.tolist(), step.actions.scores.tolist(), strict=True)
+            notes = [f"{self._actions[label]} {score:.2f}" if label >= 0 else "" for label, score in known]
+        picture = self._annotator.draw(step.frame.image, step.tracks, caption, notes)
         if self._writer is None:
             self._writer = self._open(step.frame.size)
         self._writer.write(picture)
@@ -76,20 +87,29 @@ class Recorder:
         path: of the recording; its folder is made.
         camera: its name.
         detector: whose class names and score levels are kept.
+        actions: names of what tracks do.
 
     Raises:
         StorageError: it cannot be written.
     """
 
-    def __init__(self, path: Path, camera: str, detector: Detector) -> None:
+    def __init__(self, path: Path, camera: str, detector: Detector, actions: tuple[str, ...] = ()) -> None:
         make_folder(path.parent)
-        header = RecordingHeader(camera, detector.labels, detector.score_levels)
+        header = RecordingHeader(camera, detector.labels, detector.score_levels, actions)
         self._writer = RecordingWriter(path, header)
 
     def __call__(self, step: Step) -> None:
         frame = step.frame
         self._writer.write(
-            RecordedFrame(frame.time_s, frame.wall_s, frame.index, frame.size, step.detections, step.tracks)
+            RecordedFrame(
+                frame.time_s,
+                frame.wall_s,
+                frame.index,
+                frame.size,
+                step.detections,
+                step.tracks,
+                step.actions,
+            )
         )
 
     def __enter__(self) -> Self:

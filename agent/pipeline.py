@@ -14,13 +14,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
+from agent.actions.recognizer import ActionRecognizer
 from agent.alerts.snapshot import Picture, SnapshotKeeper
 from agent.capture.reader import FrameReader
 from agent.detect.detector import Detector, Prepared
 from agent.errors import EdgetrackError
-from agent.records import Alert, Detections, FloatArray, Frame, Tracks, TrackState
+from agent.records import Actions, Alert, Detections, Frame, Tracks, TrackState
 from agent.rules.engine import RuleEngine
 from agent.rules.masks import DetectionMasks
 from agent.stage_times import StageTimes
@@ -35,9 +34,10 @@ class Step:
     detections: Detections
     tracks: Tracks
     alerts: tuple[Alert, ...]
+    actions: Actions | None = None
+    """What the tracks do; None where nobody looks."""
 
 
-_LONGEST_FORECAST_S = 1.0
 Observer = Callable[[Step], None]
 T = TypeVar("T")
 
@@ -74,6 +74,7 @@ class CameraPipeline:
         publish: takes each alert; returns when it is safe on disk.
         snapshots: keeps the best picture of each track, where a rule asks for pictures.
         times: receives the duration of each stage.
+        actions: names what tracks do; None where nobody asked.
 
     `observers` are called with every step, after its alerts are safe.
     """
@@ -90,6 +91,7 @@ class CameraPipeline:
         publish: Callable[[Alert], object],
         times: StageTimes,
         snapshots: SnapshotKeeper | None = None,
+        actions: ActionRecognizer | None = None,
     ) -> None:
         self.summary = CameraSummary(camera)
         self.observers: list[Observer] = []
@@ -100,6 +102,7 @@ class CameraPipeline:
         self._detector = detector
         self._masks = masks
         self._tracker = tracker
+        self.actions = actions
         self.rules = rules
         self.in_sight = 0
         """Confirmed tracks that were matched in the last frame."""
@@ -113,7 +116,6 @@ class CameraPipeline:
         self._publish = publish
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._ended = threading.Event()
-        self._tracks, self._tracks_s = Tracks.empty(), 0.0
         self._counted: set[int] = set()
         """Living tracks that `summary.tracks` has counted."""
 
@@ -215,20 +217,8 @@ class CameraPipeline:
             self._answer_calls()
         return summary
 
-    def _expected_boxes(self, time_s: float) -> FloatArray | None:
-        """(N, 4) where the tracks should be by now, lost ones too."""
-        tracks = self._tracks
-        if not len(tracks):
-            return None
-        shift = tracks.velocities * np.float32(min(time_s - self._tracks_s, _LONGEST_FORECAST_S))
-        boxes: FloatArray = (tracks.boxes + np.concatenate([shift, shift], axis=1))[
-            tracks.states != TrackState.REMOVED
-        ]
-        return boxes
-
     def _step(self, frame: Frame, prepared: Prepared) -> None:
         times, summary = self.times, self.summary
-        prepared.expected = self._expected_boxes(frame.time_s)
         with times.measure("invoke"):
             self._detector.invoke(prepared)
         with times.measure("decode"):
@@ -237,9 +227,12 @@ class CameraPipeline:
                 detections = detections[detections.scores >= self.min_score]
         with times.measure("track"):
             tracks = self._tracker.update(detections, frame.time_s, frame.size)
-            self._tracks, self._tracks_s = tracks, frame.time_s
+        actions = None
+        if self.actions is not None:
+            with times.measure("actions"):
+                actions = self.actions.update(tracks, frame.time_s, frame.size)
         with times.measure("rules"):
-            alerts = tuple(self.rules.update(tracks, frame.time_s, frame.wall_s, frame.size))
+            alerts = tuple(self.rules.update(tracks, frame.time_s, frame.wall_s, frame.size, actions))
         with times.measure("publish"):
             if self.snapshots is not None:
                 self.latest = (frame, detections, tracks)
@@ -254,6 +247,6 @@ class CameraPipeline:
         self._counted = (self._counted | confirmed) & set(tracks.ids.tolist())
         self.in_sight = len(confirmed)
         if self.observers:
-            step = Step(frame, detections, tracks, alerts)
+            step = Step(frame, detections, tracks, alerts, actions)
             for observer in self.observers:
                 observer(step)

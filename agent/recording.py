@@ -11,9 +11,11 @@ Every further line is a frame, also one without objects, in the order of time:
     {"time_s": 12.04, "wall_s": 1700000012.04, "index": 301, "size": [640, 480],
      "detections": {"boxes": [[x1, y1, x2, y2], …], "scores": [0.9, …], "labels": [0, …]},
      "tracks": {"ids": [7, …], "boxes": …, "velocities": [[vx, vy], …], "scores": …, "labels": …,
-                "states": [1, …], "age_s": …, "since_seen_s": …}}
+                "states": [1, …], "age_s": …, "since_seen_s": …},
+     "actions": {"labels": [2, …], "scores": [0.9, …]}}
 
-`detections` or `tracks` may be left out, for all frames alike. Names, units and states are those of
+`detections`, `tracks` or `actions` may be left out, for all frames alike. `actions` has a row for each track,
+and the header then names them: `"actions": ["walk", "run", …]`. Names, units and states are those of
 `agent.records`; numbers have the nine digits that float32 needs to be read back exactly. A last line that is
 cut off, as by a power failure, is left out; any other fault is an error with its line.
 """
@@ -30,14 +32,15 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from agent.errors import DataError, StorageError
-from agent.records import Detections, Tracks, TrackState
+from agent.records import Actions, Detections, Tracks, TrackState
 
 FORMAT, VERSION = "edgetrack-recording", 1
 
 _FLOATS = {"boxes": 4, "velocities": 2, "scores": 0, "age_s": 0, "since_seen_s": 0}
 """Numbers per object of the arrays of float32; 0: one, not in a list."""
 
-Objects = TypeVar("Objects", Detections, Tracks)
+Objects = TypeVar("Objects", Detections, Tracks, Actions)
+_KINDS = ("detections", "tracks", "actions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,13 @@ class RecordingHeader:
         camera: its name.
         labels: class names, by index.
         score_levels: of the detector, as its ModelSpec has them; empty when not known.
+        actions: names of what tracks do, by index; empty when nobody looked.
     """
 
     camera: str
     labels: tuple[str, ...]
     score_levels: tuple[float, ...] = ()
+    actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +69,7 @@ class RecordedFrame:
         wall_s: seconds since 1970 (UTC).
         index: of the frame within its source.
         size: (width, height) in px that boxes refer to.
-        detections, tracks: None when not recorded.
+        detections, tracks, actions: None when not recorded.
     """
 
     time_s: float
@@ -73,6 +78,7 @@ class RecordedFrame:
     size: tuple[int, int]
     detections: Detections | None = None
     tracks: Tracks | None = None
+    actions: Actions | None = None
 
 
 class RecordingWriter:
@@ -106,7 +112,7 @@ class RecordingWriter:
             "index": frame.index,
             "size": list(frame.size),
         }
-        for name in ("detections", "tracks"):
+        for name in _KINDS:
             objects = getattr(frame, name)
             if objects is not None:
                 line[name] = {field.name: _listed(getattr(objects, field.name)) for field in fields(objects)}
@@ -165,7 +171,7 @@ class Recording:
 
     def __iter__(self) -> Iterator[RecordedFrame]:
         last_s = -np.inf
-        recorded: tuple[bool, bool] | None = None
+        recorded: tuple[bool, ...] | None = None
         for number, line in self._lines():
             if number == 1:
                 continue
@@ -174,9 +180,9 @@ class Recording:
                 self._refuse(
                     number, "time_s", f"at least {last_s:g}, that of the line before", f"{frame.time_s:g}"
                 )
-            kinds = (frame.detections is not None, frame.tracks is not None)
+            kinds = tuple(getattr(frame, kind) is not None for kind in _KINDS)
             if recorded is not None and kinds != recorded:
-                self._refuse(number, "", "the same of detections and tracks as in the line before", "others")
+                self._refuse(number, "", f"the same of {', '.join(_KINDS)} as in the line before", "others")
             last_s, recorded = frame.time_s, kinds
             yield frame
 
@@ -214,7 +220,11 @@ class Recording:
             sound = isinstance(levels, list) and all(isinstance(level, int | float) for level in levels)
             if not sound or len(levels) not in (0, 3):
                 self._refuse(1, "score_levels", "three numbers", repr(levels)[:40])
-            return RecordingHeader(str(line.get("camera", "")), tuple(labels), tuple(levels))
+            actions = line.get("actions", [])
+            if not isinstance(actions, list) or not all(isinstance(name, str) for name in actions):
+                self._refuse(1, "actions", "a list of names", repr(actions)[:40])
+            camera = str(line.get("camera", ""))
+            return RecordingHeader(camera, tuple(labels), tuple(levels), tuple(actions))
         raise DataError(str(self.path), "expected a recording, got an empty file")
 
     def _frame(self, number: int, line: Mapping[str, Any]) -> RecordedFrame:
@@ -223,16 +233,24 @@ class Recording:
         if not sound or not all(isinstance(side, int) and side > 0 for side in size or ()):
             self._refuse(number, "size", "[width, height] in px", repr(size)[:40])
         width, height = size or (1, 1)
-        known = {"time_s", "wall_s", "index", "size", "detections", "tracks"}
+        known = {"time_s", "wall_s", "index", "size", *_KINDS}
         if unknown := sorted(set(line) - known):
             self._refuse(number, unknown[0], f"one of {', '.join(sorted(known))}", "an unknown key")
+        tracks = self._objects(number, "tracks", line, Tracks)
+        actions = self._objects(number, "actions", line, Actions)
+        if actions is not None and (tracks is None or len(actions) != len(tracks)):
+            rows = "none" if tracks is None else str(len(tracks))
+            self._refuse(number, "actions", f"a row for each track ({rows})", str(len(actions)))
+        if actions is not None and (actions.labels >= len(self.header.actions)).any():
+            self._refuse(number, "actions.labels", "indices of the header's actions", "a larger one")
         return RecordedFrame(
             time_s=self._number(number, line, "time_s"),
             wall_s=self._number(number, line, "wall_s"),
             index=int(self._number(number, line, "index")),
             size=(width, height),
             detections=self._objects(number, "detections", line, Detections),
-            tracks=self._objects(number, "tracks", line, Tracks),
+            tracks=tracks,
+            actions=actions,
         )
 
     def _number(self, number: int, line: Mapping[str, Any], key: str) -> float:

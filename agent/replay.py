@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agent.assembly import build_tracker
+from agent.actions.recognizer import ActionRecognizer
+from agent.assembly import build_actions, build_tracker
 from agent.config import CameraSettings, load_config
 from agent.errors import ConfigError, DataError
 from agent.recording import RecordedFrame, Recording, RecordingHeader
@@ -34,7 +35,7 @@ def replay_recording(
         path: made by `run --record`.
         config: whose zones, tripwires and rules (and, to track again, tracker and masks) are used.
         camera: whose; None for that of the recording.
-        retrack: track the recorded detections again instead of taking the recorded tracks.
+        retrack: track the recorded detections again instead of taking the recorded tracks and actions.
         explain: number of an incident whose reasons to print.
         explain_rule: name of a rule whose decisions to print, also those against an alert.
 
@@ -55,7 +56,13 @@ def replay_recording(
         frames = _tracked_again(frames, settings, header, path)
     trace = Trace(_ALL) if explain is not None or explain_rule is not None else None
     found = explain is None
-    for alert in replay(_with_tracks(frames, path), settings, labels, trace=trace):
+    seen = _with_tracks(frames, path)
+    actions = header.actions
+    if settings.actions is not None and (retrack or not actions):
+        recognizer = build_actions(settings.actions, labels)
+        if recognizer is not None:
+            seen, actions = _with_actions(seen, recognizer), recognizer.labels
+    for alert in replay(seen, settings, labels, trace=trace, actions=actions):
         if trace is None:
             print(alert_line(alert))
         elif explain is not None and int(alert.incident) == explain:
@@ -89,4 +96,11 @@ def _tracked_again(
         if frame.detections is None:
             raise DataError(str(path), "expected detections, got tracks only", "leave out --retrack")
         detections = masks.apply(frame.detections, frame.size)
-        yield replace(frame, tracks=tracker.update(detections, frame.time_s, frame.size))
+        tracks = tracker.update(detections, frame.time_s, frame.size)
+        yield replace(frame, tracks=tracks, actions=None)
+
+
+def _with_actions(frames: Iterator[RecordedFrame], recognizer: ActionRecognizer) -> Iterator[RecordedFrame]:
+    for frame in frames:
+        if frame.tracks is not None:
+            yield replace(frame, actions=recognizer.update(frame.tracks, frame.time_s, frame.size))

@@ -53,6 +53,10 @@ class TrackPart(Part):
     """[x, y] of the box centre, px/s; y points down."""
     path: list[tuple[Normalised, Normalised]] = []
     """[x, y] of the object's anchor as fractions of the picture, oldest first, simplified."""
+    action: str | None = None
+    """What it does: walk, run, stand, fall, loiter …; left out where nothing is known."""
+    action_score: Normalised | None = None
+    """Of the action; left out with it."""
 
 
 class FramePart(Part):
@@ -206,6 +210,8 @@ def _track(track: TrackSnapshot, width: int, height: int) -> TrackPart:
         age_s=round(float(track.age_s), 3),
         velocity_px_s=(round(_finite(track.velocity[0]), 1), round(_finite(track.velocity[1]), 1)),
         path=[(_fraction(x, width), _fraction(y, height)) for x, y in track.path],
+        action=track.action,
+        action_score=None if track.action_score is None else _fraction(track.action_score, 1.0),
     )
 
 

@@ -44,8 +44,11 @@ class Doings:
         self._allowed = np.array(
             [[not rule.actions or label in rule.actions for label in (*labels, "")] for rule in rules],
             np.bool_,
-        ).reshape(len(self._rules), -1)  # (R, A + 1); the last column is an action that is not known
+        ).reshape(
+            len(self._rules), len(self.labels) + 1
+        )  # (R, A + 1); the last column is an action that is not known
         self._min_score = np.array([[rule.min_action_score * bool(rule.actions)] for rule in rules])
+        self._min_score = self._min_score.reshape(-1, 1)
         self._actions = table.column(np.int64, -1)
         self._scores = table.column(np.float64, 0)
 

@@ -43,13 +43,16 @@ class Annotator:
         self._trail = trail
         self._trails: dict[int, deque[tuple[int, int]]] = {}
 
-    def draw(self, image: ImageArray, tracks: Tracks, caption: str = "") -> ImageArray:
+    def draw(
+        self, image: ImageArray, tracks: Tracks, caption: str = "", notes: Sequence[str] = ()
+    ) -> ImageArray:
         """The picture with everything on it.
 
         Args:
             image: (H, W, 3) uint8 BGR; not changed.
             tracks: boxes in px of this picture.
             caption: a line for the lower edge.
+            notes: words for the label of each track, such as what it does; empty for none.
 
         Returns:
             (H, W, 3) uint8 BGR.
@@ -60,7 +63,7 @@ class Annotator:
         for row in range(len(tracks)):
             if tracks.states[row] in (TrackState.CONFIRMED, TrackState.LOST):
                 alive.add(int(tracks.ids[row]))
-                self._draw_track(canvas, tracks, row)
+                self._draw_track(canvas, tracks, row, notes[row] if notes else "")
         self._trails = {track: path for track, path in self._trails.items() if track in alive}
         if caption:
             height, width = canvas.shape[:2]
@@ -85,7 +88,7 @@ class Annotator:
             cv2.line(canvas, tuple(map(int, a)), tuple(map(int, b)), _TRIPWIRE, 2, cv2.LINE_AA)
             _label(canvas, name, int(a[0]), int(a[1]), _TRIPWIRE)
 
-    def _draw_track(self, canvas: ImageArray, tracks: Tracks, row: int) -> None:
+    def _draw_track(self, canvas: ImageArray, tracks: Tracks, row: int, note: str) -> None:
         track_id = int(tracks.ids[row])
         colour = _PALETTE[track_id % len(_PALETTE)]
         left, top, right, bottom = (round(float(value)) for value in tracks.boxes[row])
@@ -98,7 +101,8 @@ class Annotator:
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, 1 if lost else 2)
         label = int(tracks.labels[row])
         name = self._labels[label] if label < len(self._labels) else str(label)
-        _label(canvas, f"{name} {track_id}" + (" (lost)" if lost else ""), left, top, colour)
+        note = f" {note}" if note else ""
+        _label(canvas, f"{name} {track_id}{note}" + (" (lost)" if lost else ""), left, top, colour)
 
 
 def _label(canvas: ImageArray, text: str, left: int, bottom: int, colour: tuple[int, int, int]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.errors import DataError, StorageError
 from agent.recording import RecordedFrame, Recording, RecordingHeader, RecordingWriter
-from agent.records import Detections, Tracks
+from agent.records import Actions, Detections, Tracks
 
 HEADER = RecordingHeader("front", ("person", "car"))
 
@@ -115,11 +115,12 @@ def line(**changes: Any) -> dict[str, Any]:
         (line(size=[10]), r"3 size: expected [width, height] in px, got [10]"),
         (
             line(extra=1),
-            "3 extra: expected one of detections, index, size, time_s, tracks, wall_s, got an unknown key",
+            "3 extra: expected one of actions, detections, index, size, time_s, tracks, wall_s, "
+            "got an unknown key",
         ),
         (
             line(detections=None),
-            "3: expected the same of detections and tracks as in the line before, got others",
+            "3: expected the same of detections, tracks, actions as in the line before, got others",
         ),
         (line(detections=[1]), "3 detections: expected the keys boxes, scores, labels, got [1]"),
         (
@@ -206,3 +207,25 @@ def test_missing_files_and_other_bytes_are_one_clear_line(tmp_path: Path) -> Non
         Recording(tmp_path / "picture.ndjson")
     with pytest.raises(StorageError, match="expected a file that can be written"):
         RecordingWriter(tmp_path / "no" / "front.ndjson", HEADER)
+
+
+def test_actions_are_read_back_with_their_names(tmp_path: Path) -> None:
+    actions = Actions(np.array([1, -1]), np.array([0.75, 0.0], np.float32))
+    header = RecordingHeader("front", ("person",), actions=("walk", "fall"))
+    with RecordingWriter(tmp_path / "front.ndjson", header) as writer:
+        writer.write(RecordedFrame(1.0, 2.0, 0, (10, 10), *objects(2), actions))
+    recording = Recording(tmp_path / "front.ndjson")
+    assert recording.header == header
+    [back] = recording
+    assert back.actions is not None
+    assert back.actions.labels.tolist() == [1, -1]
+    assert back.actions.scores.tolist() == [0.75, 0.0]
+
+
+def test_actions_without_their_tracks_or_names_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "front.ndjson"
+    header = {"format": "edgetrack-recording", "version": 1, "labels": [], "actions": ["walk"]}
+    told = {"actions": {"labels": [0], "scores": [0.5]}}
+    path.write_text("".join(json.dumps(content) + "\n" for content in (header, line(**told))))
+    with pytest.raises(DataError, match=r"2 actions: expected a row for each track \(none\), got 1"):
+        list(Recording(path))
