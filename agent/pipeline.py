@@ -14,12 +14,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
 from agent.actions.recognizer import ActionRecognizer
 from agent.alerts.snapshot import Picture, SnapshotKeeper
 from agent.capture.reader import FrameReader
 from agent.detect.detector import Detector, Prepared
 from agent.errors import EdgetrackError
-from agent.records import Actions, Alert, Detections, Frame, Tracks, TrackState
+from agent.records import Actions, Alert, Detections, FloatArray, Frame, Tracks, TrackState
 from agent.rules.engine import RuleEngine
 from agent.rules.masks import DetectionMasks
 from agent.stage_times import StageTimes
@@ -38,6 +40,7 @@ class Step:
     """What the tracks do; None where nobody looks."""
 
 
+_LONGEST_FORECAST_S = 1.0
 Observer = Callable[[Step], None]
 T = TypeVar("T")
 
@@ -116,6 +119,7 @@ class CameraPipeline:
         self._publish = publish
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._ended = threading.Event()
+        self._tracks, self._tracks_s = Tracks.empty(), 0.0
         self._counted: set[int] = set()
         """Living tracks that `summary.tracks` has counted."""
 
@@ -217,8 +221,20 @@ class CameraPipeline:
             self._answer_calls()
         return summary
 
+    def _expected_boxes(self, time_s: float) -> FloatArray | None:
+        """(N, 4) where the tracks should be by now, lost ones too."""
+        tracks = self._tracks
+        if not len(tracks):
+            return None
+        shift = tracks.velocities * np.float32(min(time_s - self._tracks_s, _LONGEST_FORECAST_S))
+        boxes: FloatArray = (tracks.boxes + np.concatenate([shift, shift], axis=1))[
+            tracks.states != TrackState.REMOVED
+        ]
+        return boxes
+
     def _step(self, frame: Frame, prepared: Prepared) -> None:
         times, summary = self.times, self.summary
+        prepared.expected = self._expected_boxes(frame.time_s)
         with times.measure("invoke"):
             self._detector.invoke(prepared)
         with times.measure("decode"):
@@ -227,6 +243,7 @@ class CameraPipeline:
                 detections = detections[detections.scores >= self.min_score]
         with times.measure("track"):
             tracks = self._tracker.update(detections, frame.time_s, frame.size)
+            self._tracks, self._tracks_s = tracks, frame.time_s
         actions = None
         if self.actions is not None:
             with times.measure("actions"):

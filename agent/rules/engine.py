@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from agent.errors import DataError
 from agent.records import Actions, Alert, Tracks
 from agent.rules.conditions import Conditions
@@ -141,7 +143,7 @@ class RuleEngine:
         for rule, calendar in zip(self._rules, self._calendars, strict=True):
             rule.on_duty = self._armed[rule.name] and calendar.on_duty(wall_s)
             rule.update()
-            if rule.explaining and self._table.gone.any():
+            if rule.explaining and np.count_nonzero(self._table.gone):
                 rule.note_gone()
         self._table.evict()
         return self._reporter.take()
