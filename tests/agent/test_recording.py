@@ -115,8 +115,10 @@ def line(**changes: Any) -> dict[str, Any]:
         (line(size=[10]), r"3 size: expected [width, height] in px, got [10]"),
         (
             line(extra=1),
-            "3 extra: expected one of actions, detections, index, size, time_s, tracks, wall_s, "
-            "got an unknown key",
+            (
+                "3 extra: expected one of actions, detections, index, size, time_s, tracks, wall_s, "
+                "got an unknown key"
+            ),
         ),
         (
             line(detections=None),
