@@ -12,18 +12,23 @@ An alert is confirmed to the broker when the loop asks for the next one: with `c
 `keep_session_s` one that a crash interrupted comes again. Repeats are dropped by their id, and gaps in a
 device's numbers are told. Where devices are configured with `broker.acknowledge: receiver`, one receiver is
 to be made with `acknowledge=True`: it tells them which alerts they may forget.
+
+Several receivers of one `share_group` split the alerts between them. `only` says which alerts are wanted;
+`events` tells of gaps, of devices that come and go and, where asked for, of pictures and of all objects in
+sight beside them.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import ValidationError
 from ulid import ULID
@@ -34,78 +39,35 @@ from agent.alerts.receipts import Receipts
 from agent.alerts.schema import AlertPayload
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
+from agent.alerts.track_stream import TracksPayload
 from agent.backoff import Backoff
+from agent.client_events import (
+    AlertFilter,
+    DeviceStatus,
+    Event,
+    SequenceCheck,
+    SequenceGap,
+    SnapshotPicture,
+)
 from agent.errors import BrokerError, ConfigError
+
+__all__ = [
+    "AlertClient",
+    "AlertFilter",
+    "DeviceStatus",
+    "Event",
+    "SequenceCheck",
+    "SequenceGap",
+    "SnapshotPicture",
+    "TracksPayload",
+]
 
 _log = logging.getLogger("edgetrack.client")
 _REMEMBERED_IDS = 20_000
-_REMEMBERED_GAPS = 1_000
 _SUBSCRIBE_TIMEOUT_S = 5.0
+_LEVEL = re.compile(r"[^/+#\0]+")
 
-
-@dataclass(frozen=True, slots=True)
-class SequenceGap:
-    """Alerts of a device that did not come (they may come late): lost, or dropped by a full outbox.
-
-    Args:
-        device: its name.
-        first, last: sequence numbers of the missing ones.
-    """
-
-    device: str
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.device}: {self.last - self.first + 1} alerts missing, numbers {self.first} to {self.last}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceStatus:
-    """A device came or went; told for each at the start too.
-
-    Args:
-        device: its name.
-        online: whether it has a connection to the broker.
-    """
-
-    device: str
-    online: bool
-
-    def __str__(self) -> str:
-        return f"{self.device}: {'online' if self.online else 'offline'}"
-
-
-Event = AlertPayload | SequenceGap | DeviceStatus
-
-
-class SequenceCheck:
-    """Finds gaps in the numbers of each device."""
-
-    def __init__(self) -> None:
-        self._highest: dict[str, int] = {}
-        self._missing: OrderedDict[tuple[str, int], None] = OrderedDict()
-
-    def see(self, device: str, sequence: int) -> SequenceGap | None:
-        """Take the number of a new alert; the gap before it, if there is one.
-
-        The first alert of a device sets the beginning. A smaller number that was not missing means that the
-        device lost its outbox and counts anew.
-        """
-        highest = self._highest.get(device)
-        if (device, sequence) in self._missing:
-            del self._missing[device, sequence]
-            return None
-        self._highest[device] = sequence
-        if highest is None or sequence <= highest + 1:
-            return None
-        for number in range(max(highest + 1, sequence - _REMEMBERED_GAPS), sequence):
-            self._missing[device, number] = None
-        while len(self._missing) > _REMEMBERED_GAPS:
-            self._missing.popitem(last=False)
-        return SequenceGap(device, highest + 1, sequence - 1)
+Payload = TypeVar("Payload", AlertPayload, TracksPayload)
 
 
 class AlertClient:
@@ -120,9 +82,11 @@ class AlertClient:
             own restart.
         share_group: receivers of one group split the alerts between them; none of them can see gaps then.
         acknowledge: tell devices, as their `broker.acknowledge: receiver` asks for, which alerts were taken.
+        only: the alerts that are wanted; the others count for gaps and are confirmed.
+        snapshots, tracks: whether `events` gives the pictures of alerts and the stream of tracks too.
 
     Raises:
-        ConfigError: a kept session without a `client_id`.
+        ConfigError: a kept session without a `client_id`; a name that is no topic level.
     """
 
     def __init__(
@@ -135,17 +99,29 @@ class AlertClient:
         keep_session_s: int = 0,
         share_group: str | None = None,
         acknowledge: bool = False,
+        only: AlertFilter | None = None,
+        snapshots: bool = False,
+        tracks: bool = False,
     ) -> None:
         if keep_session_s and client_id is None:
             raise ConfigError(
                 "client", "expected a client_id with keep_session_s, got none", "give it a fixed one"
             )
+        for where, level in (("device", device), ("camera", camera), ("share group", share_group)):
+            if level is not None and level != "+" and not _LEVEL.fullmatch(level):
+                raise ConfigError(where, f"expected one topic level without / + and #, got {level!r}")
         self._broker = broker
         self._client_id = client_id or f"edgetrack-client-{ULID()}"
         self._keep_session_s = keep_session_s
         topics = Topics(broker.topic_root, device)
         alerts = topics.alerts(camera)
-        self._filters = [f"$share/{share_group}/{alerts}" if share_group else alerts, topics.status]
+        shared = f"$share/{share_group}/" if share_group else ""
+        self._filters = [shared + alerts, topics.status]
+        if snapshots:
+            self._filters.append(topics.snapshot(camera, "+"))
+        if tracks:
+            self._filters.append(topics.tracks(camera))
+        self._only = only or AlertFilter()
         self._sees_all = camera == "+" and share_group is None
         self._receipts = Receipts(broker.topic_root) if acknowledge else None
         self._check = SequenceCheck()
@@ -160,7 +136,7 @@ class AlertClient:
         self.missing = 0
         """Alerts in gaps so far."""
         self.invalid = 0
-        """Messages on alert topics that were no alerts."""
+        """Messages that were not what their topic promises."""
 
     def open(self) -> Self:
         """Connect and subscribe; what is published after this is received.
@@ -176,8 +152,9 @@ class AlertClient:
             manual_confirm=True,
             waker=waker,
         )
-        self._backlog.clear()
-        self._in_hand = None  # of a connection that is no more: it comes again
+        # What came over a connection that is no more cannot be confirmed; the broker may have lost it too.
+        self._backlog = deque(replace(message, qos=0) for message in self._backlog)
+        self._in_hand = None
         try:
             session.open()
             waiting = set(self._filters)
@@ -204,7 +181,7 @@ class AlertClient:
         return self
 
     def alerts(self, timeout_s: float | None = None) -> Iterator[AlertPayload]:
-        """Alerts as they come, each once; gaps and states are logged.
+        """Alerts as they come, each once; gaps and states of devices are logged.
 
         Args:
             timeout_s: ends when none came for so long; None: when `close` is called.
@@ -212,11 +189,11 @@ class AlertClient:
         for event in self.events(timeout_s):
             if isinstance(event, AlertPayload):
                 yield event
-            else:
+            elif isinstance(event, SequenceGap | DeviceStatus):
                 _log.log(logging.WARNING if isinstance(event, SequenceGap) else logging.INFO, "%s", event)
 
     def events(self, timeout_s: float | None = None) -> Iterator[Event]:
-        """Alerts, gaps and states as they come; connects again for as long as it takes.
+        """Alerts and what else is asked for, as they come; connects again for as long as it takes.
 
         Args:
             timeout_s: ends when nothing came for so long; None: when `close` is called.
@@ -269,21 +246,36 @@ class AlertClient:
 
     def _understand(self, message: Message) -> Iterator[Event]:
         """What a message means; nothing for a repeat."""
-        levels = message.topic.removeprefix(self._broker.topic_root + "/").split("/")
-        if levels[-1] == "status":
-            online = message.payload == b"online"
-            if self._receipts is not None and online:
-                self._receipts.add(levels[0])
-            yield DeviceStatus(levels[0], online)
-            return
+        match message.topic.removeprefix(self._broker.topic_root + "/").split("/"):
+            case [device, "status"]:
+                online = message.payload == b"online"
+                if self._receipts is not None and online:
+                    self._receipts.add(device)
+                yield DeviceStatus(device, online)
+            case [device, camera, "snapshot", rule]:
+                if message.payload:  # empty: taken back
+                    yield SnapshotPicture(device, camera, rule, message.payload)
+            case [_, _, "tracks"]:
+                tracks = self._parsed(message, TracksPayload)
+                if tracks is not None:
+                    yield tracks
+            case [device, *_]:
+                alert = self._parsed(message, AlertPayload)
+                if alert is not None:
+                    yield from self._take(alert, device)
+
+    def _parsed(self, message: Message, kind: type[Payload]) -> Payload | None:
         try:
-            alert = AlertPayload.model_validate_json(message.payload)
+            return kind.model_validate_json(message.payload)
         except ValidationError as error:
             self.invalid += 1
-            _log.warning("%s: expected an alert, got `%s`", message.topic, error.errors()[0]["msg"])
-            return
+            fault = error.errors(include_url=False)[0]["msg"]
+            _log.warning("%s: expected %s, got `%s`", message.topic, kind.__name__, fault)
+            return None
+
+    def _take(self, alert: AlertPayload, device: str) -> Iterator[Event]:
         if self._receipts is not None:
-            self._receipts.add(levels[0], alert.id)
+            self._receipts.add(device, alert.id)
         if alert.id in self._ids:
             self.repeats += 1
             return
@@ -294,7 +286,8 @@ class AlertClient:
         if gap is not None:
             self.missing += gap.last - gap.first + 1
             yield gap
-        yield alert
+        if self._only.takes(alert):
+            yield alert
 
     def close(self) -> None:
         """End the iterations and disconnect; a kept session stays with the broker."""

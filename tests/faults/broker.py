@@ -31,6 +31,7 @@ class Broker:
         persistent: write every change to disk at once, as a receiver that must not lose needs it.
         listener: further lines for the configuration; `allow_anonymous true` unless given.
         verbose: keep a log of every packet.
+        whole: the configuration itself, where its `listener` is 8883, instead of all this.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Broker:
         persistent: bool = False,
         listener: str = "allow_anonymous true",
         verbose: bool = True,
+        whole: str | None = None,
     ) -> None:
         if BINARY is None:
             raise FileNotFoundError("mosquitto (apt-get install mosquitto)")
@@ -61,6 +63,11 @@ class Broker:
                 f"persistence_location {folder}/",
                 "autosave_on_changes true",
                 "autosave_interval 1",
+            ]
+        if whole is not None:
+            lines = [
+                "user root",
+                *whole.replace("listener 8883", f"listener {self.port} 127.0.0.1").splitlines(),
             ]
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,7 +1,8 @@
-"""The link to the broker is slow, stalls (half-open) and is cut, under a steady stream of alerts.
+"""The link to the broker is slow and lossy, stalls (half-open) and is cut, under a steady stream of alerts.
 
-    python -m tests.faults.network [--rounds 10] [--stall 60]
+    python -m tests.faults.network [--rounds 5] [--stall 60] [--delay 0.5] [--loss 0.2]
 
+The loss is made by a proxy that holds a stream back for as long as TCP would need to repeat what is lost.
 Prints one line of JSON; exits 1 when an alert is lost or a camera's order is broken.
 """
 
@@ -25,7 +26,14 @@ from tests.faults.receiving import Receiving
 
 
 def run(
-    folder: Path, rounds: int, stall_s: float, *, delay_s: float, keepalive_s: int, rate: float = 10.0
+    folder: Path,
+    rounds: int,
+    stall_s: float,
+    *,
+    delay_s: float,
+    keepalive_s: int,
+    rate: float = 10.0,
+    loss: float = 0.0,
 ) -> dict[str, float]:
     """Stall and cut the link `rounds` times under `rate` alerts/s; the figures."""
     committed: set[str] = set()
@@ -33,7 +41,11 @@ def run(
     back_s: list[float] = []
     finished = threading.Event()
     outbox = OutboxSettings(path=folder / "outbox.sqlite", synchronous="normal")
-    with Broker(folder) as broker, Proxy(broker.port, delay_s) as proxy, Receiving(broker.url) as receiving:
+    with (
+        Broker(folder) as broker,
+        Proxy(broker.port, delay_s, loss) as proxy,
+        Receiving(broker.url) as receiving,
+    ):
         settings = BrokerSettings(url=proxy.url, keepalive_s=keepalive_s, reconnect_max_s=2.0)
         with AlertPublisher(settings, outbox, "porch") as publisher:
 
@@ -74,6 +86,8 @@ def run(
                 "rounds": rounds,
                 "stall_s": stall_s,
                 "delay_ms": delay_s * 1000,
+                "packets": proxy.packets,
+                "packets_lost": proxy.lost_packets,
                 "keepalive_s": keepalive_s,
                 **receiving.verdict(committed).as_dict(),
                 "drained": drained,
@@ -89,6 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--stall", type=float, default=60.0)
     parser.add_argument("--delay", type=float, default=0.5, help="seconds, each way")
+    parser.add_argument("--loss", type=float, default=0.2)
     parser.add_argument("--keepalive", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -98,6 +113,7 @@ def main() -> None:
             arguments.stall,
             delay_s=arguments.delay,
             keepalive_s=arguments.keepalive,
+            loss=arguments.loss,
         )
     print(json.dumps({"fault": "network", **figures}))
     sys.exit(bool(figures["lost"] or figures["out_of_order"] or not figures["drained"]))

@@ -29,8 +29,9 @@ def test_publisher_killed_at_random_moments_delivers_all_that_was_committed(tmp_
 
 
 def test_link_that_stalls_and_is_cut_loses_none_and_is_noticed_in_time(tmp_path: Path) -> None:
-    figures = network.run(tmp_path, rounds=1, stall_s=4.0, delay_s=0.02, keepalive_s=2, rate=50)
+    figures = network.run(tmp_path, rounds=1, stall_s=4.0, delay_s=0.02, keepalive_s=2, rate=50, loss=0.05)
     assert figures["drained"]
     assert figures["committed"] > 50
     assert (figures["lost"], figures["out_of_order"]) == (0, 0)
+    assert figures["packets_lost"] > 0
     assert figures["noticed_max_s"] < 4.5, "twice the keepalive"

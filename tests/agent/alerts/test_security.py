@@ -1,0 +1,286 @@
+"""docs/security.md, as it stands there, at a real mosquitto; certificates that are not to be believed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.alerts.commands import Command
+from agent.alerts.messages import Message
+from agent.alerts.mqtt import Session, check_broker
+from agent.alerts.mqtt_properties import MAX_PACKET_BYTES
+from agent.alerts.publisher import AlertPublisher
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.client import AlertClient
+from agent.errors import BrokerError
+from tests.agent.alerts.conftest import make_alert
+from tests.conftest import wait_until
+from tests.faults.broker import Broker
+
+PAGE = Path(__file__).parents[3] / "docs" / "security.md"
+USERS = ("porch", "yard", "siren", "operator", "homeassistant")
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make certificates")
+
+
+def shown(language: str) -> str:
+    """The one block of this language."""
+    return PAGE.read_text(encoding="utf-8").split(f"```{language}\n")[1].split("```")[0]
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_certificate(folder: Path, name: str, *, common_name: str | None = None, days: int = 2) -> None:
+    """`name.crt` and `name.key`, signed by `ca`, for localhost; expired where `days` is negative."""
+    if not (folder / "ca.crt").exists():
+        openssl(
+            folder,
+            *_NEW,
+            "-x509",
+            "-days",
+            "9",
+            "-subj",
+            "/CN=Test CA",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.crt",
+        )
+        (folder / "ca.cnf").write_text(
+            "[ca]\ndefault_ca=x\n[x]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\n"
+            "policy=p\nunique_subject=no\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:localhost\n"
+        )
+        (folder / "index").touch()
+        (folder / "serial").write_text("1000")
+    openssl(
+        folder, *_NEW, "-subj", f"/CN={common_name or name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"
+    )
+    now = datetime.datetime.now(datetime.UTC)
+    start = now - datetime.timedelta(days=max(1, 2 - days))
+    dates = [f"{day:%y%m%d%H%M%SZ}" for day in (start, now + datetime.timedelta(days=days))]
+    sign = ("ca", "-batch", "-config", "ca.cnf", "-extensions", "e", "-cert", "ca.crt", "-keyfile", "ca.key")
+    dated = ("-startdate", dates[0], "-enddate", dates[1])
+    openssl(folder, *sign, *dated, "-in", f"{name}.csr", "-out", f"{name}.crt", "-notext")
+
+
+_NEW = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+class DocumentedBroker:
+    """mosquitto with the page's files, its folders and port apart."""
+
+    def __init__(self, folder: Path, make_broker: Callable[..., Broker], extra: str = "") -> None:
+        self.folder = folder
+        certificates = folder / "certs"
+        certificates.mkdir()
+        make_certificate(certificates, "server")
+        (folder / "edgetrack.acl").write_text(shown("acl"))
+        for number, user in enumerate(USERS):
+            create = ["-c"] if number == 0 else []
+            passwords = ["mosquitto_passwd", "-b", *create, folder / "passwords", user, f"secret-{user}"]
+            subprocess.run(passwords, check=True, capture_output=True)
+        lines = (
+            shown("conf").replace("/etc/mosquitto", str(folder)).replace("/var/lib/mosquitto", str(folder))
+        )
+        assert lines.count("listener 8883\n") == 1
+        self.broker = make_broker(whole=lines + extra)
+
+    def settings(self, user: str, **changes: object) -> BrokerSettings:
+        return BrokerSettings.model_validate(
+            {
+                "url": f"mqtts://localhost:{self.broker.port}",
+                "username": user,
+                "password": f"secret-{user}",
+                "tls": {"ca": self.folder / "certs" / "ca.crt"},
+                "reconnect_max_s": 0.5,
+                **changes,
+            }
+        )
+
+
+@pytest.fixture
+def documented(tmp_path: Path, make_broker: Callable[..., Broker]) -> DocumentedBroker:
+    return DocumentedBroker(tmp_path, make_broker)
+
+
+def test_devices_receivers_and_operators_work_with_the_documented_rules(
+    documented: DocumentedBroker, tmp_path: Path
+) -> None:
+    done: list[Command] = []
+    settings = documented.settings("porch", acknowledge="receiver", commands=True)
+    publisher = AlertPublisher(settings, OutboxSettings(path=tmp_path / "o.sqlite"), "porch")
+    publisher.on_command(done.append)
+    with AlertClient(documented.settings("siren"), acknowledge=True) as siren, publisher:
+        ids = [publisher.publish(make_alert(), "front") for _ in range(5)]
+        assert [alert.id for alert in siren.alerts(timeout_s=3)] == ids
+        assert publisher.drain(5), "the receipts came through"
+        operator = Session(documented.settings("operator"), "operator").open()
+        operator.subscribe("edgetrack/porch/response/+")
+        operator.step(0.5)
+        operator.publish(Message("edgetrack/porch/request/reload", b""))
+        answers: list[Message] = []
+
+        def answered() -> bool:
+            answers.extend(operator.step(0.05).messages)
+            return bool(answers)
+
+        wait_until(answered)
+        assert json.loads(answers[0].payload)["status"] == "ok"
+        assert len(done) == 1
+        operator.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "topic"),
+    [
+        ("yard", "edgetrack/porch/front/alerts"),
+        ("yard", "edgetrack/porch/request/set_armed"),
+        ("yard", "edgetrack/porch/acknowledged"),
+        ("yard", "homeassistant/device/edgetrack-porch/config"),
+        ("siren", "edgetrack/porch/request/set_armed"),
+        ("siren", "edgetrack/porch/front/alerts"),
+        ("operator", "edgetrack/porch/front/alerts"),
+        ("homeassistant", "edgetrack/porch/acknowledged"),
+    ],
+)
+def test_documented_rules_refuse_what_is_not_ones_own(
+    documented: DocumentedBroker, user: str, topic: str
+) -> None:
+    session = Session(documented.settings(user, protocol="5"), "x").open()
+    mid = session.publish(Message(topic, b"{}"))
+    answers: list[tuple[int, str | None]] = []
+
+    def answered() -> bool:
+        answers.extend(session.step(0.05).published)
+        return bool(answers)
+
+    wait_until(answered)
+    assert answers == [(mid, "Not authorized")]
+    session.close()
+
+
+def test_device_does_not_hear_another_devices_requests(documented: DocumentedBroker) -> None:
+    yard = Session(documented.settings("yard"), "yard").open()
+    yard.subscribe("edgetrack/#")
+    operator = Session(documented.settings("operator"), "operator").open()
+    wait_until(lambda: bool(yard.step(0.05).subscribed))
+    for device in ("porch", "yard"):
+        operator.publish(Message(f"edgetrack/{device}/request/reload", b""))
+    heard: list[str] = []
+
+    def both_passed() -> bool:
+        operator.step(0.02)
+        heard.extend(message.topic for message in yard.step(0.05).messages)
+        return bool(heard)
+
+    wait_until(both_passed)
+    assert heard == ["edgetrack/yard/request/reload"]
+    yard.close()
+    operator.close()
+
+
+def test_client_certificate_is_the_user_where_the_page_says_so(
+    tmp_path: Path, make_broker: Callable[..., Broker]
+) -> None:
+    documented = DocumentedBroker(tmp_path, make_broker, shown("conf certificates"))
+    certificates = tmp_path / "certs"
+    make_certificate(certificates, "porch")
+    make_certificate(certificates, "old", common_name="porch", days=-1)
+
+    def settings(name: str | None) -> BrokerSettings:
+        own = {"cert": certificates / f"{name}.crt", "key": certificates / f"{name}.key"} if name else {}
+        plain = {"username": None, "password": None, "tls": {"ca": certificates / "ca.crt", **own}}
+        return documented.settings("porch", **plain)
+
+    with AlertPublisher(settings("porch"), OutboxSettings(path=tmp_path / "o.sqlite"), "porch") as publisher:
+        publisher.publish(make_alert(), "front")
+        assert publisher.drain(10)
+        assert publisher.stats.refused == 0
+    for name in (None, "old"):
+        with pytest.raises(BrokerError) as caught:
+            check_broker(settings(name), "porch")
+        assert "\n" not in str(caught.value)
+        assert "expected TLS" in str(caught.value) or "expected an MQTT" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "line"),
+    [
+        pytest.param(
+            {"days": -1}, "certificate that can be verified, got `certificate has expired`", id="expired"
+        ),
+        pytest.param({"other_ca": True}, "set broker.tls.ca to its authority", id="wrong CA"),
+    ],
+)
+def test_broker_certificate_that_cannot_be_believed_is_one_clear_line(
+    tmp_path: Path, make_broker: Callable[..., Broker], certificate: dict[str, int], line: str
+) -> None:
+    make_certificate(tmp_path, "server", days=certificate.get("days", 2))
+    other = tmp_path / "other"
+    other.mkdir()
+    make_certificate(other, "server")
+    tls = f"certfile {tmp_path}/server.crt\nkeyfile {tmp_path}/server.key"
+    broker = make_broker(listener=f"allow_anonymous true\n{tls}")
+    authority = other if certificate.get("other_ca") else tmp_path
+    with pytest.raises(BrokerError) as caught:
+        check_broker(
+            BrokerSettings.model_validate(
+                {"url": f"mqtts://localhost:{broker.port}", "tls": {"ca": authority / "ca.crt"}}
+            ),
+            "porch",
+        )
+    assert line in str(caught.value)
+
+
+def test_broker_of_an_older_tls_than_asked_for_is_refused(tmp_path: Path) -> None:
+    make_certificate(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                with connection, context.wrap_socket(connection, server_side=True):
+                    pass
+
+        server = threading.Thread(target=answer)
+        server.start()
+        tls = {"ca": tmp_path / "ca.crt", "min_version": "1.3"}
+        url = f"mqtts://localhost:{listener.getsockname()[1]}"
+        with pytest.raises(BrokerError, match=r"expected TLS, got `.*version"):
+            check_broker(BrokerSettings.model_validate({"url": url, "tls": tls}), "porch")
+        server.join(10)
+
+
+def test_packet_beyond_the_limit_never_reaches_the_device(broker: Broker, tmp_path: Path) -> None:
+    done: list[Command] = []
+    settings = BrokerSettings(url=broker.url, commands=True)
+    publisher = AlertPublisher(settings, OutboxSettings(path=tmp_path / "o.sqlite"), "porch")
+    publisher.on_command(done.append)
+    with publisher:
+        wait_until(lambda: "edgetrack/porch/request/+" in broker.log)
+        sender = Session(BrokerSettings(url=broker.url), "sender").open()
+        sender.publish(Message("edgetrack/porch/request/reload", b" " * (2 * MAX_PACKET_BYTES)))
+        sender.publish(Message("edgetrack/porch/request/reload", b""))
+
+        def carried_out() -> bool:
+            sender.step(0.05)
+            return bool(done)
+
+        wait_until(carried_out)
+        assert publisher.stats.connects == 1
+        assert "Dropping too large outgoing PUBLISH for edgetrack-porch" in broker.log
+        sender.close()
