@@ -46,6 +46,7 @@ class RegionDetector:
         self._finder = finder
         self._frame_size = (0, 0)
         self._plan: RegionPlan | None = None
+        self._told = False
 
     @property
     def device_status(self) -> DeviceStatus | None:
@@ -111,12 +112,12 @@ class RegionDetector:
 
     def _new_plan(self, frame_size: tuple[int, int]) -> RegionPlan | None:
         size = region_size(self._whole.input_size, frame_size, self._settings.zoom)
-        if size is None:
+        if size is None and not self._told:
+            self._told = True
             _log.warning(
                 "detector.regions: expected a frame much larger than the model's %d x %d, got %d x %d; "
                 "regions are left out; raise zoom to enlarge them",
                 *self._whole.input_size,
                 *frame_size,
             )
-            return None
-        return RegionPlan(frame_size, size, self._settings.max_regions)
+        return None if size is None else RegionPlan(frame_size, size, self._settings.max_regions)
