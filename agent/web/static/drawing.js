@@ -25,7 +25,7 @@ export class Drawing {
       "aria-label": "Drawing board. Arrow keys move a cross, Enter sets a corner, Backspace takes the last one back, Tab goes to the corners.",
       onpointerdown: (event) => this.press(event), onpointermove: (event) => this.move(event),
       onpointerup: (event) => this.release(event), onpointercancel: () => this.drop(), onpointerleave: () => this.hover(null),
-      onkeydown: (event) => this.key(event), onblur: (event) => event.target === this.element && this.aim(null),
+      onkeydown: (event) => this.key(event), onblur: () => this.leave(),
     }, this.backdrop, this.shape);
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.element);
@@ -187,6 +187,12 @@ export class Drawing {
     this.cursor = point;
     this.draw();
     if (point) say(percent(point));
+  }
+
+  /** Nothing is drawn anew here: the focus is on its way to a corner, which must stay. */
+  leave() {
+    this.cursor = null;
+    this.shape.querySelector(".cross")?.remove();
   }
 
   // The picture of it.

@@ -230,7 +230,7 @@ class Browser:
 
         def holds() -> bool:
             try:
-                return bool(self.ask(expression))
+                return bool(self.ask(f"Boolean({expression})"))
             except AssertionError:
                 return False
 

@@ -60,7 +60,7 @@ def test_live_picture_moves_layers_can_be_switched_and_health_is_shown(
     browser.look(width=360, height=740, scheme="light", scale=2)
     browser.open(agent.url)
     browser.wait_for("document.querySelector('.stage .empty')?.hidden")
-    assert browser.ask(_PICTURE_MOVES) == 768
+    assert browser.ask(_PICTURE_MOVES) == 640  # as wide as the clip
     browser.wait_for("document.querySelector('.incident img')?.naturalWidth > 100", 60)
     browser.ask("document.querySelector('.incident summary').click()")
     assert browser.ask("document.querySelectorAll('.incident dt').length") > 0
