@@ -3,8 +3,8 @@
     python -m tests.bench.detect.gating MODEL.tflite VIDEO.mp4 [--frames 150] [--width 1280]
 
 Two cameras share one model; one has a gate. Each frame goes to both in turn. `idle`: the video's first
-picture with a sensor's noise, ten a second; `busy`: the video itself. CPU time is the whole process's, the model's
-threads among it, from the finished picture to detections. Prints one line of JSON.
+picture with a sensor's noise, ten a second; `busy`: the video itself. CPU time is that of the whole process,
+the model's threads among it, from the finished picture to detections. Prints one line of JSON.
 """
 
 from __future__ import annotations
