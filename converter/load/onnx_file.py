@@ -11,8 +11,8 @@ import onnxruntime
 
 from agent.errors import ModelError
 from converter.load.float_model import FloatInputs, FloatModel, Loaded, LoadOptions, bound, shaped
-from converter.load.onnx.graph import parse_graph, read_onnx, static_shapes
-from converter.load.onnx.importer import physical_shape, rebuild
+from converter.load.onnx.graph import Graph, parse_graph, read_onnx, static_shapes
+from converter.load.onnx.importer import rebuild
 from converter.load.to_tflite import function_to_tflite
 
 
@@ -40,7 +40,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Sequence[FloatInputs]) 
 
     names = [name for name, _ in graph.inputs]
     content = function_to_tflite(
-        forward, [physical_shape(shape) for _, shape in graph.inputs], names, graph.outputs, str(path)
+        forward, [graph.physical_shape(name) for name in names], names, graph.outputs, str(path)
     )
     notes = ["ONNX (N, C, H, W) rebuilt as (N, H, W, C)"]
     notes += [
@@ -52,8 +52,7 @@ def load_onnx(path: Path, options: LoadOptions, samples: Sequence[FloatInputs]) 
         for given in samples:
             sample = bound(given, names, str(path))
             feeds = {
-                name: _channels_first(sample[name], shape, f"{path} input {name}")
-                for name, shape in graph.inputs
+                name: _channels_first(sample[name], graph, name, f"{path} input {name}") for name in names
             }
             results = session.run(list(graph.outputs), feeds)
             expected.append(
@@ -86,6 +85,7 @@ def onnx_session(content: bytes, where: str) -> Any:
         ) from error
 
 
-def _channels_first(array: Any, logical: Sequence[int], where: str) -> Any:
-    values = shaped(array, physical_shape(logical), where)
-    return np.ascontiguousarray(np.moveaxis(values, -1, 1)) if len(logical) > 2 else values
+def _channels_first(array: Any, graph: Graph, name: str, where: str) -> Any:
+    values = shaped(array, graph.physical_shape(name), where)
+    moved = values.ndim > 2 and name not in graph.sequences
+    return np.ascontiguousarray(np.moveaxis(values, -1, 1)) if moved else values

@@ -41,6 +41,7 @@ class Graph:
         constants: initializers by name.
         steps: the nodes that an output depends on, in an order that can be executed.
         opset: version of the default operator set.
+        sequences: inputs that recurrent layers read: their axes stay in ONNX' order.
     """
 
     inputs: tuple[tuple[str, tuple[int, ...]], ...]
@@ -48,6 +49,14 @@ class Graph:
     constants: Mapping[str, Constant]
     steps: tuple[Step, ...]
     opset: int
+    sequences: frozenset[str] = frozenset()
+
+    def physical_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a rebuilt input: (N, C, *spatial) comes as (N, *spatial, C)."""
+        logical = dict(self.inputs)[name]
+        if len(logical) < 3 or name in self.sequences:
+            return logical
+        return (logical[0], *logical[2:], logical[1])
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -104,8 +113,14 @@ def parse_graph(
     graph = model.graph
     constants = {tensor.name: _array(tensor, path) for tensor in graph.initializer}
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+    sequences = _sequences(graph)
     inputs = tuple(
-        (value.name, _input_shape(value, path, (input_shapes or {}).get(value.name)))
+        (
+            value.name,
+            _input_shape(
+                value, path, (input_shapes or {}).get(value.name), 1 if sequences.get(value.name) else 0
+            ),
+        )
         for value in graph.input
         if value.name not in constants
     )
@@ -116,7 +131,24 @@ def parse_graph(
             needed.update(name for name in proto.input if name)
             kept.append(proto)
     steps = tuple(_step(proto, opset, path) for proto in reversed(kept))
-    return Graph(inputs, outputs, constants, steps, opset)
+    return Graph(inputs, outputs, constants, steps, opset, frozenset(sequences))
+
+
+def _sequences(graph: onnx.GraphProto) -> dict[str, bool]:
+    """Inputs that recurrent layers read, directly or transposed, and whether steps stand before the batch."""
+    found: dict[str, bool] = {}
+    turned = {
+        node.output[0]: node.input[0] for node in graph.node if node.op_type == "Transpose" and node.output
+    }
+    for node in graph.node:
+        if node.op_type in ("LSTM", "GRU"):
+            layout = next((own.i for own in node.attribute if own.name == "layout"), 0)
+            for position, name in enumerate(node.input):
+                if name in turned:
+                    found.setdefault(turned[name], layout == 1)
+                elif name:
+                    found[name] = layout == 0 and position == 0
+    return found
 
 
 def static_shapes(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
@@ -144,7 +176,9 @@ def _array(tensor: onnx.TensorProto, path: Path) -> Constant:
     return array
 
 
-def _input_shape(value: onnx.ValueInfoProto, path: Path, given: Sequence[int] | None) -> tuple[int, ...]:
+def _input_shape(
+    value: onnx.ValueInfoProto, path: Path, given: Sequence[int] | None, batch_axis: int = 0
+) -> tuple[int, ...]:
     where = f"{path} input {value.name}"
     kind = value.type.tensor_type
     if kind.elem_type != onnx.TensorProto.FLOAT:
@@ -155,8 +189,9 @@ def _input_shape(value: onnx.ValueInfoProto, path: Path, given: Sequence[int] | 
     shape = [
         axis.dim_value if axis.HasField("dim_value") and axis.dim_value > 0 else 0 for axis in kind.shape.dim
     ]
-    if shape and shape[0] == 0:
-        shape[0] = 1
+    batch_axis = min(batch_axis, max(len(shape) - 1, 0))
+    if shape and shape[batch_axis] == 0:
+        shape[batch_axis] = 1
     if given is not None and len(given) == len(shape):
         if any(length not in (0, wanted) for length, wanted in zip(shape, given, strict=True)):
             raise ModelError(where, f"expected {tuple(shape)} as in the file, the spec says {tuple(given)}")
@@ -164,11 +199,15 @@ def _input_shape(value: onnx.ValueInfoProto, path: Path, given: Sequence[int] | 
     if not shape or 0 in shape:
         open_shape = [length or "?" for length in shape]
         raise ModelError(
-            where, f"expected a static shape, got {open_shape}", "give width and height with --spec"
+            where,
+            f"expected a static shape, got {open_shape}",
+            "give width and height with --spec, or export sequences with a fixed number of steps",
         )
-    if shape[0] != 1:
+    if shape[batch_axis] != 1:
         raise ModelError(
-            where, f"expected batch size 1, got {shape[0]}", "export it with batch size 1 or a free batch"
+            where,
+            f"expected batch size 1, got {shape[batch_axis]}",
+            "export it with batch size 1 or a free batch",
         )
     if np.prod(shape, dtype=float) > MAX_ELEMENTS:
         raise ModelError(where, f"expected under {MAX_ELEMENTS} elements, got {shape}")

@@ -15,17 +15,12 @@ from converter.load.onnx.operators.table import OPERATORS
 from converter.load.onnx.values import Constant, Operand, Tensor, Value, shape_of
 
 
-def physical_shape(logical: Sequence[int]) -> tuple[int, ...]:
-    """Shape of a rebuilt input: (N, C, *spatial) comes as (N, *spatial, C)."""
-    return (logical[0], *logical[2:], logical[1]) if len(logical) > 2 else tuple(logical)
-
-
 def rebuild(graph: Graph, inputs: Sequence[Tensor]) -> list[Value]:
     """The outputs of a graph for given inputs; to be called while TensorFlow traces a function.
 
     Args:
         graph: from `converter.load.onnx.graph.parse_graph`.
-        inputs: float32, each of the `physical_shape` of the graph's input.
+        inputs: float32, each of the graph's `physical_shape`.
 
     Returns:
         One value per output; `channels_last` says which come with their channels last.
@@ -35,7 +30,7 @@ def rebuild(graph: Graph, inputs: Sequence[Tensor]) -> list[Value]:
     """
     operands: dict[str, Operand] = dict(graph.constants)
     for (name, shape), tensor in zip(graph.inputs, inputs, strict=True):
-        operands[name] = Value(tensor, channels_last=len(shape) > 2)
+        operands[name] = Value(tensor, channels_last=len(shape) > 2 and name not in graph.sequences)
     for step in graph.steps:
         results = _run(step, [operands[name] if name else None for name in step.inputs])
         operands.update({name: result for name, result in zip(step.outputs, results, strict=False) if name})

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from converter.load.onnx.node import Operator
-from converter.load.onnx.operators import convolution, elementwise, linear, movement, pooling, resize
+from converter.load.onnx.operators import (
+    convolution,
+    elementwise,
+    linear,
+    movement,
+    pooling,
+    recurrent,
+    resize,
+)
 from converter.load.onnx.operators.elementwise import binary, unary
 
 OPERATORS: Mapping[str, Operator] = {
@@ -19,6 +27,8 @@ OPERATORS: Mapping[str, Operator] = {
     "ConvTranspose": convolution.transposed_convolution,
     "Gemm": linear.gemm,
     "MatMul": linear.matmul,
+    "LSTM": recurrent.lstm,
+    "GRU": recurrent.gru,
     "BatchNormalization": elementwise.batch_normalization,
     "MaxPool": pooling.max_pool,
     "AveragePool": pooling.average_pool,
