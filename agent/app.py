@@ -15,6 +15,7 @@ from rich.console import Console
 from agent.alerts.open_incidents import OpenIncidents
 from agent.alerts.publisher import AlertPublisher, outbox_path
 from agent.alerts.snapshot import SnapshotKeeper
+from agent.alerts.track_stream import TrackStream
 from agent.assembly import build_actions, build_pipeline, model_part
 from agent.camera_status import CameraStatus
 from agent.capture.source import open_source
@@ -268,6 +269,8 @@ class App:
         observers, labels = pipeline.observers, detector.labels
         actions = pipeline.actions.labels if pipeline.actions else ()
         observers.extend(self._observers.get(name, ()))
+        if camera.track_stream_per_s:
+            observers.append(self._stream(name, camera, publisher, labels))
         if self._annotate is not None:
             video = AnnotatedVideo(
                 self._annotate / f"{name}.mp4", camera, labels, pipeline.reader.fps, actions
@@ -279,6 +282,16 @@ class App:
         if bars is not None:
             observers.append(bars.camera(name, pipeline.reader.frame_count))
         return pipeline
+
+    def _stream(
+        self, name: str, camera: CameraSettings, publisher: AlertPublisher, labels: tuple[str, ...]
+    ) -> Observer:
+        """What publishes the objects in sight of a camera."""
+        topic, per_s = publisher.topics.tracks(name), camera.track_stream_per_s
+        stream = TrackStream(
+            self._config.device, name, labels, per_s, lambda payload: publisher.publish_stream(topic, payload)
+        )
+        return lambda step: stream.update(step.tracks, step.frame.time_s, step.frame.wall_s, step.frame.size)
 
     def _undelivered(self, publisher: AlertPublisher) -> BrokerError:
         stats, outbox = publisher.stats, outbox_path(self._config.outbox, self._config.device)

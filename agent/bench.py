@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
 import threading
@@ -19,10 +18,13 @@ from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.assembly import build_pipeline
 from agent.config import CameraSettings, make_section
 from agent.detect.runner import Runner
+from agent.detect.settings import DetectorSettings
 from agent.detect.tflite_detector import TfliteDetector
 from agent.errors import DataError
+from agent.footprint import peak_rss_mb, process_age_s
 from agent.offline import detector_settings
 from agent.pipeline import Step
+from agent.soak import SoakOptions, soak_pipeline
 from agent.stage_times import STAGES, StageTimes
 
 _TURN = 20  # frames, then as many bare invocations
@@ -46,22 +48,10 @@ def bench_pipeline(
     Raises:
         EdgetrackError: the model or the source.
     """
-    detector = TfliteDetector(
-        detector_settings(model, labels, device=device, threads=threads, runtime=runtime)
+    camera = _camera_settings(
+        source, detector_settings(model, labels, device=device, threads=threads, runtime=runtime)
     )
-    camera = make_section(
-        CameraSettings,
-        {
-            "source": source,
-            "detector": {"model": model, "labels_file": labels},
-            "zones": {"middle": {"points": [[0.25, 0.25], [0.75, 0.25], [0.75, 0.95], [0.25, 0.95]]}},
-            "tripwires": {"line": {"points": [[0.0, 0.6], [1.0, 0.6]]}},
-            "rules": [
-                {"kind": "zone", "zone": "middle", "when": ["enter", "leave"]},
-                {"kind": "tripwire", "tripwire": "line"},
-            ],
-        },
-    )
+    detector = TfliteDetector(camera.detector)
     stop, times = threading.Event(), StageTimes(capacity=max_frames)
     pairing = _Pairing(detector.interpreter, max_frames, stop)
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +82,7 @@ def bench_pipeline(
         "fps": round(fps, 2),
         "bare_invoke_fps": round(bare_fps, 2),
         "ratio": round(ratio, 3),
-        "peak_rss_mb": round(_peak_rss_mb(), 1),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
         "start_s": round(pairing.start_s, 3),
         "stages_ms": times.summary_ms(),
     }
@@ -100,6 +90,43 @@ def bench_pipeline(
         print(json.dumps(report))
     else:
         _print_table(report)
+
+
+def soak(
+    model: Path,
+    labels: Path | None,
+    source: str,
+    options: SoakOptions,
+    *,
+    device: str,
+    threads: int,
+    runtime: str,
+    as_json: bool,
+) -> None:
+    """Run what `bench_pipeline` runs for a time, and print what it took of the machine.
+
+    Raises:
+        EdgetrackError: the model or the source.
+    """
+    detector = detector_settings(model, labels, device=device, threads=threads, runtime=runtime)
+    soak_pipeline(_camera_settings(source, detector), options, Console(), as_json=as_json)
+
+
+def _camera_settings(source: str, detector: DetectorSettings) -> CameraSettings:
+    """A camera with a zone and a tripwire."""
+    return make_section(
+        CameraSettings,
+        {
+            "source": source,
+            "detector": detector.model_dump(exclude_unset=True),
+            "zones": {"middle": {"points": [[0.25, 0.25], [0.75, 0.25], [0.75, 0.95], [0.25, 0.95]]}},
+            "tripwires": {"line": {"points": [[0.0, 0.6], [1.0, 0.6]]}},
+            "rules": [
+                {"kind": "zone", "zone": "middle", "when": ["enter", "leave"]},
+                {"kind": "tripwire", "tripwire": "line"},
+            ],
+        },
+    )
 
 
 class _Pairing:
@@ -122,7 +149,7 @@ class _Pairing:
         now = time.perf_counter()
         self._frames += 1
         if self._frames == 1:
-            self.start_s = _process_age_s()
+            self.start_s = process_age_s()
             self._turn_started = now
         elif (self._frames - 1) % _TURN == 0:
             pipeline_s = now - self._turn_started
@@ -144,21 +171,6 @@ class _Pairing:
         frames = _TURN * len(self._turns)
         pipeline_s, bare_s = (sum(column) for column in zip(*self._turns, strict=True))
         return frames / pipeline_s, frames / bare_s, statistics.median(b / p for p, b in self._turns)
-
-
-def _process_age_s() -> float:
-    """Seconds since this process was started, the interpreter's own start included."""
-    fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
-
-
-def _peak_rss_mb() -> float:
-    """Largest resident set of this process so far, in MB (10^6)."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("/proc/self/status: expected a line VmHWM, got none")
 
 
 def _print_table(report: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from agent.cli_watch import watch
 from agent.errors import ConfigError, EdgetrackError
 from agent.version import __version__
 
@@ -34,7 +35,7 @@ Source = Annotated[
 Labels = Annotated[
     Path | None, typer.Option("--labels", help="Class names, one a line, for models without a spec.")
 ]
-Broker = Annotated[str | None, typer.Option("--broker", help="mqtt://[user@]host[:port] or mqtts://…")]
+Broker = Annotated[str | None, typer.Option("--broker", help="mqtt://host[:port] or mqtts://…")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the interpreter.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, edgetpu, usb, usb:0 or pci:0.")]
 Runtime = Annotated[str, typer.Option("--runtime", help="auto, litert or tflite-runtime.")]
@@ -139,9 +140,11 @@ def doctor(
 
 @app.command()
 def schema(
-    what: Annotated[str, typer.Argument(metavar="[config|alert|asyncapi]", help="Of what.")] = "config",
+    what: Annotated[
+        str, typer.Argument(metavar="[config|alert|tracks|asyncapi]", help="Of what.")
+    ] = "config",
 ) -> None:
-    """Write the JSON Schema of the configuration or of an alert, or the AsyncAPI document of all topics."""
+    """Write the JSON Schema of the configuration, an alert or the track stream, or AsyncAPI of all topics."""
     from agent.example import document
 
     print(document(what))
@@ -155,27 +158,7 @@ def example() -> None:
     print(write_example(), end="")
 
 
-@app.command()
-def watch(
-    broker: Broker = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Take the broker and its password from this file.")
-    ] = None,
-    json_lines: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line instead of the table.")
-    ] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many alerts.")] = None,
-    acknowledge: Annotated[
-        bool,
-        typer.Option(
-            "--acknowledge", help="Be the receiver of devices with broker.acknowledge: receiver; they forget."
-        ),
-    ] = False,
-) -> None:
-    """Subscribe and show alerts as they come."""
-    from agent.watch import watch_alerts
-
-    watch_alerts(broker, config, json_lines=json_lines, count=count, acknowledge=acknowledge)
+app.command()(watch)
 
 
 @app.command()
@@ -246,10 +229,34 @@ def bench(
     runtime: Runtime = "auto",
     frames: Annotated[int, typer.Option(min=20, help="How many frames at most.")] = 600,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    soak_s: Annotated[
+        float | None,
+        typer.Option("--soak", min=1, metavar="SECONDS", help="Run for so long and watch the footprint."),
+    ] = None,
+    cameras: Annotated[
+        int, typer.Option(min=1, max=64, help="With --soak: cameras that share the model.")
+    ] = 1,
+    paced: Annotated[
+        bool, typer.Option("--paced", help="With --soak: a file at its own rate, not at full speed.")
+    ] = False,
 ) -> None:
     """Time every stage, and the pipeline against a bare invoke() loop of the same model."""
-    from agent.bench import bench_pipeline
+    from agent.bench import bench_pipeline, soak
+    from agent.soak import SoakOptions
 
+    if soak_s is not None:
+        options = SoakOptions(soak_s, cameras, paced)
+        soak(
+            model,
+            labels,
+            source,
+            options,
+            device=device,
+            threads=threads,
+            runtime=runtime,
+            as_json=as_json,
+        )
+        return
     bench_pipeline(
         model,
         labels,

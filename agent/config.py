@@ -40,6 +40,9 @@ class CameraSettings(SourceSettings, RulesSettings):
     """What finds objects in a picture."""
     tracker: TrackerSettings = TrackerSettings()
     """What keeps their identity from picture to picture."""
+    track_stream_per_s: float = Field(default=0.0, ge=0.0, le=30.0)
+    """How often a second all objects in sight are published on `edgetrack/<device>/<camera>/tracks`, at most;
+    0: not at all. Such messages are lost where the network is slow or away."""
     actions: ActionSettings | None = None
     """What tells what people do; left out: nobody looks."""
 

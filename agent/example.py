@@ -63,15 +63,20 @@ def example() -> str:
 
 
 def document(what: str) -> str:
-    """The JSON Schema (2020-12) of the configuration or of an alert, or the AsyncAPI 3 document of topics.
+    """The JSON Schema (2020-12) of configuration, alerts or the track stream, or AsyncAPI 3 of all topics.
 
     Raises:
-        ConfigError: `what` is none of "config", "alert" and "asyncapi".
+        ConfigError: `what` is none of "config", "alert", "tracks" and "asyncapi".
     """
+    from agent.alerts import schema, track_stream
     from agent.alerts.asyncapi import asyncapi_document
-    from agent.alerts.schema import json_schema
 
-    documents = {"config": _config_schema, "alert": json_schema, "asyncapi": asyncapi_document}
+    documents = {
+        "config": _config_schema,
+        "alert": schema.json_schema,
+        "tracks": track_stream.json_schema,
+        "asyncapi": asyncapi_document,
+    }
     if what not in documents:
         raise ConfigError("schema", f"expected one of {', '.join(documents)}, got {what}")
     return json.dumps(documents[what](), indent=2, ensure_ascii=False)

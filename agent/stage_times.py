@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 STAGES = ("capture", "letterbox", "invoke", "decode", "track", "rules", "publish")
@@ -33,6 +33,10 @@ class StageTimes:
     def add(self, stage: str, duration_s: float) -> None:
         """Add a duration that was measured elsewhere."""
         self._samples[stage].append(duration_s)
+
+    def last_s(self, stages: Iterable[str]) -> float:
+        """What the last frame took in these stages together; for the thread that writes them."""
+        return sum(self._samples[stage][-1] for stage in stages if self._samples[stage])
 
     def summary_ms(self) -> dict[str, dict[str, float]]:
         """Median and 95th percentile of each stage that ran, in ms."""

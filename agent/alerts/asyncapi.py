@@ -15,6 +15,7 @@ from agent.alerts.receipts import Receipt
 from agent.alerts.schema import AlertPayload
 from agent.alerts.states import ArmedPayload, CountsPayload, HealthPayload
 from agent.alerts.topics import Topics
+from agent.alerts.track_stream import TracksPayload
 from agent.version import __version__
 
 _PARAMETERS = {
@@ -48,6 +49,7 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
         HealthPayload,
         Response,
         Receipt,
+        TracksPayload,
     ]
     models += COMMANDS.values()
     _, definitions = models_json_schema(
@@ -71,13 +73,15 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
             },
         }
 
-    def sends(name: str, address: str, text: str, payload: Any, *, retain: bool, **options: str) -> None:
+    def sends(
+        name: str, address: str, text: str, payload: Any, *, retain: bool, qos: int = 1, **options: str
+    ) -> None:
         channel(name, address, text, payload, **options)
         operations[f"publish_{name}"] = {
             "action": "send",
             "channel": {"$ref": f"#/channels/{name}"},
             "summary": text,
-            "bindings": {"mqtt": {"qos": 1, "retain": retain}},
+            "bindings": {"mqtt": {"qos": qos, "retain": retain}},
         }
 
     def model(kind: type[BaseModel]) -> dict[str, str]:
@@ -106,6 +110,14 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
         {"type": "string", "format": "binary"},
         retain=True,
         content="image/jpeg",
+    )
+    sends(
+        "tracks",
+        topics.tracks("{camera}"),
+        "All objects in sight, where the camera's `track_stream_per_s` asks for it",
+        model(TracksPayload),
+        retain=False,
+        qos=0,
     )
     channel("acknowledged", topics.acknowledged, "Alerts that a receiver has", model(Receipt))
     operations["acknowledge"] = {

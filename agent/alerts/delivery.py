@@ -49,6 +49,7 @@ class Delivery:
         self._retained: dict[str, bytes] = {}
         self._unsent_retained: dict[str, bytes] = {}
         self._unsent: deque[Message] = deque(maxlen=_MAX_UNSENT)
+        self._streams: dict[str, bytes] = {}
         self._thread = threading.Thread(target=self._run, name="edgetrack-delivery", daemon=True)
         self._stopped = threading.Event()
         self._stop_at: float | None = None
@@ -116,6 +117,13 @@ class Delivery:
         """Publish a message that nobody misses: dropped while there is no connection."""
         if self.connected:
             self._unsent.append(message)
+            self._waker.set()
+
+    def stream(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 0 what is soon old: the newest payload of a topic waits, and for no broker."""
+        if self.connected:
+            with self._lock:
+                self._streams[topic] = payload
             self._waker.set()
 
     @property
@@ -196,6 +204,7 @@ class Delivery:
         )
         with self._lock:
             self._unsent_retained = dict(self._retained)
+            self._streams.clear()
         while not self._finished():
             self._waker.clear()
             self._send_others(session)
@@ -230,6 +239,9 @@ class Delivery:
                     message = Message(topic, self._unsent_retained.pop(topic), retain=True)
                 elif self._unsent:
                     message = self._unsent.popleft()
+                elif self._streams and not session.congested:
+                    topic = next(iter(self._streams))
+                    message = Message(topic, self._streams.pop(topic), qos=0)
                 else:
                     return
             mid = session.publish(message)

@@ -181,6 +181,11 @@ class Session:
             raise BrokerError(self._where, f"expected to send, got `{error_string(info.rc)}`")
         return info.mid
 
+    @property
+    def congested(self) -> bool:
+        """Whether what was published before has not left yet: the network takes no more for now."""
+        return self._client.want_write()
+
     def subscribe(self, topic_filter: str, qos: int = 1, *, retained: bool = True) -> None:
         """Ask for messages; a refusal comes back in `Events.refused`.
 

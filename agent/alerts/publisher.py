@@ -200,6 +200,10 @@ class AlertPublisher:
         """
         self.publish_retained(self.topics.camera_status(camera), status)
 
+    def publish_stream(self, topic: str, payload: bytes) -> None:
+        """Publish what nobody misses, at QoS 0; see `Delivery.stream`."""
+        self._delivery.stream(topic, payload)
+
     def publish_snapshot(self, camera: str, rule: str, picture: Picture) -> SnapshotPart:
         """Publish a rule's picture, retained.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,6 +148,18 @@ class TfliteDetector:
         prepared = self.prepare(frame)
         self.invoke(prepared)
         return self.decode(prepared)
+
+    def time_invoke_s(self, count: int) -> float:
+        """Seconds of one invocation and no more, on what the inputs hold, while all other users wait.
+
+        Raises:
+            ModelError: the runtime or the device failed.
+        """
+        with self._use.turn:
+            started_s = time.perf_counter()
+            for _ in range(count):
+                self.interpreter.invoke()
+            return (time.perf_counter() - started_s) / count
 
     def reset(self) -> None:
         """Forget what a recurrent model remembers of earlier frames."""
