@@ -76,7 +76,7 @@ function line(title, values) {
     `${((index / (values.length - 1)) * width).toFixed(1)},${(height - 3 - ((value - low) / reach) * (height - 8)).toFixed(1)}`]));
   return svg("svg.line", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img",
     "aria-label": `${title} of the last minutes: ${number(Math.min(...known))} to ${number(high)}` },
-  svg("polygon", { points: `0,${height} ${points.join(" ")} ${width},${height}` }), svg("polyline", { points: points.join(" ") }));
+  svg("polygon", { points: `${points[0].split(",")[0]},${height} ${points.join(" ")} ${points.at(-1).split(",")[0]},${height}` }), svg("polyline", { points: points.join(" ") }));
 }
 
 /** Median times of the stages, beside each other. */

@@ -28,7 +28,7 @@ export function sentence(incident) {
 }
 
 /** A list item about an incident. */
-export function incidentCard(app, incident) {
+function incidentCard(app, incident) {
   const why = reasons(incident);
   const lasting = incident.phase !== "instant";
   const direction = incident.evidence?.direction?.replace("-to-", " → ").toUpperCase();
@@ -45,6 +45,14 @@ export function incidentCard(app, incident) {
         lasting ? ` · ${duration(incident.duration_s)}` : "",
         incident.open ? el("span.badge", {}, "ongoing") : null),
       why.length ? el("details", {}, el("summary", {}, "Why"), el("dl", {}, why)) : null));
+}
+
+/** Fill a list; what was unfolded stays so, and `none` stands where there are none. */
+export function showIncidents(app, list, incidents, none) {
+  const open = [...list.querySelectorAll("details[open]")].map((node) => node.closest("li").dataset.incident);
+  const cards = incidents.map((incident) => incidentCard(app, incident));
+  for (const card of cards) if (open.includes(card.dataset.incident)) card.querySelector("details").open = true;
+  list.replaceChildren(...(cards.length ? cards : [none]));
 }
 
 /** The evidence, in words. */
@@ -111,9 +119,7 @@ export class IncidentsPage {
     const [camera, rule] = [this.camera, this.rule].map((label) => label.querySelector("select").value);
     const shown = this.app.incidents.filter((incident) =>
       (!camera || incident.camera === camera) && (!rule || incident.rule === rule));
-    const open = new Set([...this.list.querySelectorAll("details[open]")].map((node) => node.closest("li").dataset.incident));
-    const cards = shown.map((incident) => incidentCard(this.app, incident));
-    for (const card of cards) if (open.has(card.dataset.incident)) card.querySelector("details").open = true;
-    this.list.replaceChildren(...(cards.length ? cards : [el("li.muted", {}, "Nothing yet. Incidents of the last 200 are kept here until the agent stops.")]));
+    const none = el("li.muted", {}, "Nothing yet. The last 200 incidents are kept here until the agent stops.");
+    showIncidents(this.app, this.list, shown, none);
   }
 }

@@ -1,7 +1,7 @@
 // All cameras, or one, as they are now, and what happened last.
 
 import { el, number } from "./dom.js";
-import { incidentCard } from "./incidents.js";
+import { showIncidents } from "./incidents.js";
 import { Stage, layerSwitches } from "./stage.js";
 
 const LATEST = 8;
@@ -64,10 +64,9 @@ export class LivePage {
 
   onIncidents() {
     const shown = this.app.incidents.filter(({ camera }) => this.stages.has(camera)).slice(0, LATEST);
-    this.latest.replaceChildren(...(shown.length
-      ? shown.map((incident) => incidentCard(this.app, incident))
-      : [el("li.muted", {}, this.app.state.cameras.some((camera) => camera.rules.length)
-        ? "Nothing yet." : ["No rules yet. ", el("a", { href: "#/zones" }, "Draw a zone"), " to begin."])]));
+    const ruled = this.app.state.cameras.some((camera) => camera.rules.length);
+    const none = el("li.muted", {}, ruled ? "Nothing yet." : ["No rules yet. ", el("a", { href: "#/zones" }, "Draw a zone"), " to begin."]);
+    showIncidents(this.app, this.latest, shown, none);
   }
 
   close() {

@@ -18,11 +18,31 @@ RULE = {"kind": "zone", "zone": "yes", "when": ["enter"]}
 HEAD = "device: porch\ncameras:\n"
 LAYOUTS = {
     "nothing there": "  front:\n    source: 0  # usb\n    detector: {kind: motion}\n  back: {source: 1}\n",
-    "block": "  front:\n    zones:\n      # mine\n      a:\n        points:\n          - [0, 0]\n          - [1, 0]\n"
-    "          - [1, 1]  # last\n      # end\n    rules:\n    - kind: zone\n      zone: a\n\n    # tail\n    source: 0\n",
-    "flow": "  front: {source: 0, zones: {a: {points: [[0, 0], [1, 0], [1, 1]]}}, rules: [{kind: zone, zone: a}]}\n",
+    "block": """  front:
+    zones:
+      # mine
+      a:
+        points:
+          - [0, 0]
+          - [1, 0]
+          - [1, 1]  # last
+      # end
+    rules:
+    - kind: zone
+      zone: a
+
+    # tail
+    source: 0
+""",
+    "flow": "  front: {source: 0, zones: {a: {points: [[0, 0], [1, 0], [1, 1]]}}, "
+    "rules: [{kind: zone, zone: a}]}\n",
     "empty flow": "  front:\n    zones: {}\n    rules: []\n    source: 0\n",
-    "flow over lines": "  front:\n    zones: {\n      a: {points: [[0, 0], [1, 0], [1, 1]]},  # comma\n    }\n    source: 0\n",
+    "flow over lines": """  front:
+    zones: {
+      a: {points: [[0, 0], [1, 0], [1, 1]]},  # comma
+    }
+    source: 0
+""",
     "no newline at the end": "  front:\n    source: 0\n    rules:\n      - {kind: zone, zone: a}",
     "flow camera without zones": "  front: {source: 0}\n",
 }

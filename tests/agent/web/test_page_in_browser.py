@@ -17,11 +17,12 @@ _BOARD = (
 )
 _PICTURE_MOVES = """(async () => {
   const pen = document.querySelector('canvas.picture').getContext('2d');
-  const sum = () => pen.getImageData(0, 0, pen.canvas.width, pen.canvas.height).data.reduce((a, b) => a + b, 0);
+  const { width, height } = pen.canvas;
+  const sum = () => pen.getImageData(0, 0, width, height).data.reduce((a, b) => a + b, 0);
   const first = sum();
   for (let tries = 0; tries < 100; tries += 1) {
     await new Promise((done) => requestAnimationFrame(done));
-    if (sum() !== first) return pen.canvas.width;
+    if (sum() !== first) return width;
   }
   return 0;
 })()"""
@@ -104,8 +105,11 @@ def test_page_asks_for_the_password_and_lets_in_who_has_it(start_agent: Start, b
     browser.look()
     browser.open(agent.url)
     browser.wait_for("document.querySelector('#password')")
-    for password, shown in (("wrong", "!document.querySelector('#wrong').hidden"),
-                            ("correct horse", "document.querySelector('.stage .empty')?.hidden")):  # fmt: skip
+    steps = {
+        "wrong": "!document.querySelector('#wrong').hidden",
+        "correct horse": "document.querySelector('.stage .empty')?.hidden",
+    }
+    for password, shown in steps.items():
         browser.ask(f"document.querySelector('#password').value = '{password}'")
         browser.ask("document.querySelector('button.main').click()")
         browser.wait_for(shown)

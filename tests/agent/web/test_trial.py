@@ -107,7 +107,7 @@ def test_memory_is_bounded_and_a_trial_that_nobody_waits_for_ends(watched: Watch
     settings = settings_with(watched.settings, draft_of(draft(watched, "zone", "z", {"kind": "zone"})))
     with pytest.raises(Superseded):
         try_rules(watched.frames, settings, watched.view.labels, lambda: True)
-    assert all(len(path) > 1 and 0 <= min(map(min, path)) for path in paths_of(watched.frames))
+    assert all(len(path) > 1 and min(map(min, path)) >= 0 for path in paths_of(watched.frames))
 
 
 def test_incidents_hold_what_was_told_and_end_with_a_reload(watched: Watched) -> None:

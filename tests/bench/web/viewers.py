@@ -1,10 +1,11 @@
-"""Frames per second of a pipeline with no page, with one that nobody looks at, and with two viewers.
+"""What two viewers cost a pipeline: its frames per second and CPU time while they look and while nobody does.
 
-    python tests/bench/web/viewers.py [--rounds 5] [--seconds 6] [--source VIDEO] [--model MODEL.tflite]
+    python tests/bench/web/viewers.py [--slices 16] [--seconds 3] [--source VIDEO] [--model MODEL.tflite]
 
-The same video runs through the same pipeline again and again, as fast as it can; the kinds of run take turns,
-so that a busy machine is as busy for one as for the other. Ratios are of medians. The viewers are in a process
-of their own and ask for every picture.
+One run: the video goes through the pipeline again and again, as fast as it can. The two viewers, processes of
+their own that ask for every picture, look in every other slice of time. Each slice is compared with the
+one before it, so that a busy machine is as busy for both; the ratios are medians of these. CPU time is that
+of the agent's process, page included.
 """
 
 from __future__ import annotations
@@ -16,110 +17,136 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from websockets.sync.client import connect
 
+from agent.alerts.publisher import PublisherStats
 from agent.assembly import build_pipeline
 from agent.config import CameraSettings, Config, make_section
 from agent.pipeline import CameraPipeline, Step
 from agent.web.page import serving
-from tests.conftest import free_port
+from tests.conftest import ROOT, free_port, wait_until
 
-CLIP = Path(__file__).resolve().parents[3] / "agent" / "demo" / "street.mp4"
-KINDS = ("no page", "page, nobody looks", "two viewers")
+VIEWERS = 2
 
 
-def look(port: int, shown: object) -> None:
-    """Ask for pictures until the page goes."""
+def look(port: int, looking: Synchronized[int], shown: Synchronized[int]) -> None:
+    """Ask for pictures while `looking` is 1, until the page goes."""
     with connect(f"ws://127.0.0.1:{port}/api/live", max_size=None, compression=None) as socket:
-        socket.send(json.dumps({"watch": ["front"]}))
-        for message in socket:
+        watches = False
+        while True:
+            if watches != bool(looking.value):
+                watches = bool(looking.value)
+                socket.send(json.dumps({"watch": ["front"] if watches else []}))
+            try:
+                message = socket.recv(timeout=0.05)
+            except TimeoutError:
+                continue
             if isinstance(message, bytes):
-                shown.value += 1  # type: ignore[attr-defined]
+                with shown:
+                    shown.value += 1
                 socket.send(json.dumps({"shown": "front"}))
 
 
-def run(kind: str, source: Path, model: Path | None, seconds: float, shown: object) -> float:
-    """Frames a second of one run, without its first second."""
-    port = free_port()
-    detector = {"model": str(model), "threads": 1} if model else {"kind": "motion"}
-    camera = {"source": str(source), "detector": detector}
-    page = {} if kind == KINDS[0] else {"listen": port}
-    with tempfile.TemporaryDirectory() as folder:
-        outbox = {"path": str(Path(folder) / "outbox.sqlite")}
-        values = {"device": "bench", "cameras": {"front": camera}, "web": page, "outbox": outbox}
-        config = make_section(Config, values)
-        settings = config.cameras["front"]
-        pipelines = {"front": build_pipeline("front", settings, publish=lambda _: None)}
-        with serving(config, pipelines, _no_stats, None, None):
-            viewers = [
-                multiprocessing.Process(target=look, args=(port, shown), daemon=True)
-                for _ in range(2 if kind == KINDS[2] else 0)
-            ]
-            for viewer in viewers:
-                viewer.start()
-            try:
-                return _measure(pipelines["front"], settings, seconds)
-            finally:
-                for viewer in viewers:
-                    viewer.terminate()
-                    viewer.join()
+class Slices:
+    """An observer that measures slices of time, in every other of which the viewers look.
+
+    Args:
+        looking: tells the viewers.
+        count: how many slices.
+        seconds: of each.
+        stop: set at the end.
+    """
+
+    def __init__(self, looking: Synchronized[int], count: int, seconds: float, stop: threading.Event) -> None:
+        self.measured: list[tuple[float, float]] = []
+        """Frames a second and CPU ms a frame of each slice; the viewers look in those of odd index."""
+        self._looking, self._count, self._seconds, self._stop = looking, count, seconds, stop
+        self._begin()
+
+    def _begin(self) -> None:
+        self._frames, self._wall_s, self._cpu_s = 0, time.perf_counter(), time.process_time()
+
+    def __call__(self, _: Step) -> None:
+        self._frames += 1
+        wall_s = time.perf_counter() - self._wall_s
+        if wall_s >= self._seconds:
+            cpu_s = time.process_time() - self._cpu_s
+            self.measured.append((self._frames / wall_s, 1e3 * cpu_s / self._frames))
+            self._looking.value = len(self.measured) % 2
+            if len(self.measured) == self._count:
+                self._stop.set()
+            self._begin()
 
 
-def _measure(pipeline: CameraPipeline, settings: CameraSettings, seconds: float) -> float:
-    """Run the video over and over: the observers move on to each new pipeline."""
-    frames, began_s, stop = 0, time.perf_counter(), threading.Event()
-
-    def count(_: Step) -> None:
-        nonlocal frames
-        now_s = time.perf_counter() - began_s
-        frames += now_s >= 1.0
-        if now_s >= 1.0 + seconds:
-            stop.set()
-
+def run_again_and_again(pipeline: CameraPipeline, settings: CameraSettings, stop: threading.Event) -> None:
+    """Run a file's pipeline until `stop`; the observers move on to each new one."""
     while not stop.is_set():
-        pipeline.observers.append(count)
-        observers = pipeline.observers[:-1]
         pipeline.run(stop)
-        if not stop.is_set():
-            pipeline = build_pipeline("front", settings, publish=lambda _: None)
-            pipeline.observers.extend(observers)
-    return frames / (time.perf_counter() - began_s - 1.0)
+        observers, pipeline = pipeline.observers, build_pipeline("front", settings, publish=lambda _: None)
+        pipeline.observers.extend(observers)
 
 
-def _no_stats() -> object:
-    from agent.alerts.publisher import PublisherStats
-
-    names = ("queued", "in_memory", "sent", "acknowledged", "refused", "dropped", "damaged", "connects")
-    return PublisherStats(
-        **dict.fromkeys(names, 0), connected=False, protocol="", broker_error=None, disk_error=None
-    )
+def no_stats() -> PublisherStats:
+    """Of a publisher that has nothing to do."""
+    return PublisherStats(0, 0, 0, 0, 0, 0, 0, False, 0, "", None, None)
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the figures."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0)
-    parser.add_argument("--source", type=Path, default=CLIP)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--slices", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--source", type=Path, default=ROOT / "agent" / "demo" / "street.mp4")
+    parser.add_argument("--model", type=Path, default=ROOT / "models" / "artefacts" / "street.tflite")
     options = parser.parse_args()
-    shown = multiprocessing.Value("i", 0)
-    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    measure: Callable[[str], float] = lambda kind: run(  # noqa: E731
-        kind, options.source, options.model, options.seconds, shown
-    )
-    for number in range(options.rounds):
-        for kind in KINDS[number % 3 :] + KINDS[: number % 3]:
-            rates[kind].append(measure(kind))
-    base = statistics.median(rates[KINDS[0]])
-    for kind in KINDS:
-        median = statistics.median(rates[kind])
-        print(f"{kind:20} {median:8.1f} frames/s   {median / base:.3f} of no page")
-    watched_s = options.rounds * (options.seconds + 1.0)
-    print(f"pictures shown       {shown.value / watched_s / 2:8.1f} a second to each viewer")
+    context = multiprocessing.get_context("spawn")
+    looking, shown = (context.Value("i", 0) for _ in range(2))
+    port, stop = free_port(), threading.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        detector = {"model": str(options.model), "threads": 1}
+        values = {
+            "device": "bench",
+            "cameras": {"front": {"source": str(options.source), "detector": detector}},
+            "web": {"listen": port},
+            "outbox": {"path": str(Path(folder) / "outbox.sqlite")},
+        }
+        config = make_section(Config, values)
+        settings = config.cameras["front"]
+        pipeline = build_pipeline("front", settings, publish=lambda _: None)
+        with serving(config, {"front": pipeline}, no_stats, None, None):
+            wait_until(lambda: _listens(port), what="the page")
+            viewers = [
+                context.Process(target=look, args=(port, looking, shown), daemon=True) for _ in range(VIEWERS)
+            ]
+            for viewer in viewers:
+                viewer.start()
+            slices = Slices(looking, options.slices, options.seconds, stop)
+            pipeline.observers.append(slices)
+            run_again_and_again(pipeline, settings, stop)
+            for viewer in viewers:
+                viewer.terminate()
+                viewer.join()
+    report(slices.measured, shown.value / (VIEWERS * (options.slices // 2) * options.seconds))
+
+
+def _listens(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def report(measured: list[tuple[float, float]], shown_per_s: float) -> None:
+    """Print medians, and the medians of the ratios of neighbours."""
+    pairs = list(zip(measured[2::2], measured[1::2], strict=False))  # the first slice warms up
+    for of, unit in ((0, "frames/s"), (1, "CPU ms a frame")):
+        alone, watched = (statistics.median(pair[side][of] for pair in pairs) for side in (0, 1))
+        ratio = statistics.median(pair[1][of] / pair[0][of] for pair in pairs)
+        print(f"{unit:15} nobody looks {alone:8.2f}   two viewers {watched:8.2f}   ratio {ratio:.3f}")
+    print(f"pictures shown to each viewer: {shown_per_s:.1f} a second")
 
 
 if __name__ == "__main__":
