@@ -59,3 +59,28 @@ def test_source_and_device_are_published_together_and_a_lost_device_is_an_alert(
         "next_try_s": 0.0,
         "faults": 1,
     }
+
+
+def test_camera_that_is_resumed_is_online_only_if_its_source_is(mosquitto, tmp_path):
+    outbox = OutboxSettings(path=tmp_path / "outbox.sqlite")
+    topic = "edgetrack/porch/front/status"
+    listening = ["mosquitto_sub", "-p", str(mosquitto.port), "-t", topic, "-C", "4", "-W", "30"]
+    with subprocess.Popen(listening, stdout=subprocess.PIPE, text=True) as listener:
+        with AlertPublisher(BrokerSettings(url=mosquitto.url), outbox, "porch") as publisher:
+            status = CameraStatus(publisher, "front")
+            heard = []
+            assert listener.stdout is not None
+            black = SourceStatus("front", SourceState.BLACK, "the picture is black")
+            for change in (
+                lambda: status.on_source(black),
+                lambda: status.set_state("paused"),
+                lambda: status.set_state("online"),
+            ):
+                change()
+                line = listener.stdout.readline()
+                while heard and json.loads(line)["state"] == heard[-1]["state"]:
+                    line = listener.stdout.readline()
+                heard.append(json.loads(line))
+        listener.terminate()
+    assert [state["state"] for state in heard] == ["black", "paused", "black"]
+    assert heard[-1]["reason"] == "the picture is black"

@@ -7,8 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 
 from agent.alerts.settings import BrokerSettings
@@ -23,6 +26,7 @@ from agent.doctor.installation import Installation
 from agent.doctor.machine import check_clock, check_disk, check_heat, check_python, check_unit, check_wear
 from agent.doctor.report import diagnose, worst
 from agent.errors import BrokerError
+from tests.agent.capture.conftest import MjpegCamera
 from tests.conftest import Mosquitto, free_port
 
 STREET = Path(__file__).resolve().parents[2] / "agent" / "demo" / "street.mp4"
@@ -375,3 +379,35 @@ def test_libedgetpu_is_loaded_and_held_against_the_runtime(
     assert done.stdout.startswith(f"{level} libedgetpu (")
     assert "RuntimeVersion(14)" in done.stdout
     assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda image: image // 50, "the picture is black"),
+        (lambda image: image * 0 + 120, "nothing is to be seen"),
+        (lambda image: cv2.GaussianBlur(image, (0, 0), image.shape[1] / 80), "out of focus"),
+        (lambda image: image, None),
+    ],
+)
+def test_picture_that_shows_nothing_is_a_warning(
+    tmp_path: Path, spoil: Callable[[Any], Any], words: str | None
+) -> None:
+    capture = cv2.VideoCapture(str(STREET))
+    image = capture.read()[1]
+    capture.release()
+    cv2.imwrite(str(tmp_path / "1.png"), spoil(image))
+    found = list(check_camera("front", SourceSettings(source=str(tmp_path)), service_runs=False))
+    warned = [finding.found for finding in found if finding.level is Level.WARN]
+    assert [words in text for text in warned] == ([True] if words else [])
+
+
+def test_stream_that_repeats_one_picture_is_a_warning() -> None:
+    camera = MjpegCamera()
+    camera.frozen.set()
+    settings = SourceSettings(source=camera.url, frozen_after_s=0)
+    try:
+        found = list(check_camera("front", settings, service_runs=False))
+    finally:
+        camera.close()
+    assert any("exactly the same picture" in finding.found for finding in found)
