@@ -83,14 +83,26 @@ def joined(parts: Iterable[ActionExamples]) -> ActionExamples:
 
 
 def examples_of(
-    frames: Iterable[tuple[float, Detections]], truth: SceneBoxes, *, every: int = 1
+    frames: Iterable[tuple[float, Detections]],
+    truth: SceneBoxes,
+    *,
+    every: int = 1,
+    tracker: TrackerSettings | None = None,
 ) -> ActionExamples:
-    """Track detections and take an example of each track at each moment."""
+    """Track detections and take an example of each track at each moment.
+
+    Args:
+        frames: time and detections of people, in order.
+        truth: what the actors do.
+        every: only each n-th moment.
+        tracker: None for one that trusts all detections.
+    """
     features: list[Float64Array] = []
     classes: list[IntArray] = []
     ids: list[IntArray] = []
-    tracker = Tracker(TrackerSettings(motion="kalman", learn_scores=False))
-    for number, (history, rows, tracks, time_s) in enumerate(_moments(frames, truth, tracker)):
+    trusting = TrackerSettings(motion="kalman", learn_scores=False)
+    moments = _moments(frames, truth, Tracker(tracker or trusting))
+    for number, (history, rows, tracks, time_s) in enumerate(moments):
         if number % every:
             continue
         found = _actions(tracks, rows, truth, time_s)

@@ -1,4 +1,4 @@
-"""`edgetrack-models train detector|classifier`, `scene` and `evaluate classification`.
+"""`edgetrack-models train detector|classifier|action`, `scene` and `evaluate classification|action`.
 
 `models.cli` registers them; whatever is heavy is imported inside the command that needs it.
 """
@@ -6,30 +6,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from agent.errors import ConfigError
-from agent.settings import Section
-from agent.yaml_file import YamlFile
+from models.training.action_commands import evaluate_action_command, scene_actions, train_action_command
+from models.training.options import ConfigFile, Overrides, progress, quiet_tensorflow, read_settings
 
-Settings = TypeVar("Settings", bound=Section)
 _OPTIONS = {"help_option_names": ["-h", "--help"]}
 scene = typer.Typer(
     help="Generate labelled video and data sets.", no_args_is_help=True, context_settings=_OPTIONS
 )
-
-ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with the settings.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", help="KEY=VALUE, over the file; may be repeated.", metavar="KEY=VALUE"),
-]
 
 
 def register(app: typer.Typer, train: typer.Typer, evaluate: typer.Typer) -> None:
@@ -38,6 +27,9 @@ def register(app: typer.Typer, train: typer.Typer, evaluate: typer.Typer) -> Non
     train.command("detector")(train_detector_command)
     train.command("classifier")(train_classifier_command)
     evaluate.command("classification")(evaluate_classification_command)
+    scene.command("actions")(scene_actions)
+    train.command("action")(train_action_command)
+    evaluate.command("action")(evaluate_action_command)
 
 
 def train_detector_command(config: ConfigFile = None, override: Overrides = None) -> None:
@@ -45,10 +37,10 @@ def train_detector_command(config: ConfigFile = None, override: Overrides = None
     from models.training.detector_settings import DetectorTraining
 
     settings = read_settings(DetectorTraining, config, override or [])
-    _quiet_tensorflow()
+    quiet_tensorflow()
     from models.training.detector import train_detector
 
-    with _progress() as step:
+    with progress() as step:
         done = train_detector(settings, step)
     print(
         f"{done.model}: AP50 {done.ap50:.3f} on {settings.held_out}, {done.epochs} epochs; spec {done.spec}"
@@ -60,10 +52,10 @@ def train_classifier_command(config: ConfigFile = None, override: Overrides = No
     from models.training.classifier_settings import ClassifierTraining
 
     settings = read_settings(ClassifierTraining, config, override or [])
-    _quiet_tensorflow()
+    quiet_tensorflow()
     from models.training.classifier import train_classifier
 
-    with _progress() as step:
+    with progress() as step:
         done = train_classifier(settings, step)
     print(f"{done.model}: accuracy {done.accuracy:.4f}, {done.epochs} epochs; spec {done.spec}")
 
@@ -129,45 +121,9 @@ def scene_dataset(
     defaults = GeneratedSet(scenes)
     sizes = tuple(_size(text) for text in size) if size else defaults.sizes
     wanted = GeneratedSet(scenes, frames, seed, sizes, min_side_px=min_side_px)
-    with _progress() as step:
+    with progress() as step:
         count = write_generated_set(output, wanted, on_scene=lambda _: step("scenes", scenes))
     print(f"{output}: {count} pictures of {scenes} scenes")
-
-
-def read_settings(kind: type[Settings], config: Path | None, overrides: list[str]) -> Settings:
-    """Settings from a YAML file and KEY=VALUE pairs.
-
-    Raises:
-        ConfigError: names every fault, with its line where it stands in the file.
-    """
-    import yaml
-
-    file = YamlFile(config) if config is not None else None
-    content = dict(file.content) if file is not None else {}
-    for pair in overrides:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError("--set", f"expected KEY=VALUE, got {pair!r}")
-        try:
-            content[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {key}", f"expected a YAML value, got {value!r}") from error
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            path = [part for part in fault["loc"] if isinstance(part, str | int)]
-            name = ".".join(map(str, path))
-            where = (
-                f"{file.path}:{file.line_of(path)} {name}" if file is not None and file.has(path) else name
-            )
-            faults.append(
-                f"{where}: {fault['msg']}, got {fault['input']!r}"
-                if fault["type"] != "missing"
-                else f"{name}: expected a value, got none; give --config or --set {name}=…"
-            )
-        raise ConfigError("training", faults[0], faults=tuple(faults)) from error
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -175,23 +131,3 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) >= 32 and int(height) >= 32):
         raise ConfigError("--size", f"expected WIDTHxHEIGHT of 32 px or more, got {text!r}")
     return int(width), int(height)
-
-
-def _quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up lines off the screen; must come before its import."""
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
-    """A bar on standard error, advanced by each call; silent where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("start", total=None)
-        yield lambda text, total: bar.update(task, advance=1, total=total, description=text)

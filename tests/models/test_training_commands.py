@@ -10,8 +10,8 @@ from agent.errors import ConfigError, DataError
 from models.cli import app
 from models.data.formats import load_detection_set
 from models.training.classifier_settings import ClassifierTraining
-from models.training.commands import read_settings
 from models.training.detector_settings import DetectorTraining
+from models.training.options import read_settings
 
 CONFIGS = Path(models.training.__file__).parent / "configs"
 
