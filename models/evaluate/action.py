@@ -12,7 +12,7 @@ import numpy as np
 from agent.actions.recognizer import ActionModel
 from agent.detect.interpreter import Interpreter
 from agent.errors import DataError
-from agent.records import FloatArray
+from agent.sequence_model import Float64Array
 from agent.vision.model_spec import load_spec, spec_path
 from agent.vision.quantize import dequantize, quantize
 from models.actions.examples import ACTION_LABELS, ActionExamples
@@ -53,24 +53,20 @@ def evaluate_action_model(model: Path, examples: ActionExamples) -> ActionScores
         )
     interpreter = Interpreter(model, threads=1)
     started = time.perf_counter()
-    if (
-        len(interpreter.inputs[0].shape) == 4
-        and interpreter.inputs[0].shape[2] == interpreter.inputs[0].shape[3]
-    ):
-        found = _run_maps(interpreter, examples.features)
-    else:
-        found = ActionModel(interpreter, labels)(examples.features.astype(np.float64))
+    values = examples.features.astype(np.float64)
+    one_by_one = len(interpreter.outputs[0].shape) == 2
+    found = _run_maps(interpreter, values) if one_by_one else ActionModel(interpreter, labels)(values)
     seconds = time.perf_counter() - started
     scores = score_classes(labels, examples.classes, found.argmax(axis=1).astype(np.int64))
     return ActionScores(scores, 1e3 * seconds / len(examples), model.stat().st_size / 1000)
 
 
-def _run_maps(interpreter: Interpreter, features: FloatArray) -> FloatArray:
+def _run_maps(interpreter: Interpreter, features: Float64Array) -> Float64Array:
     """(N, classes) logits of a model that takes the occupancy maps of one track at a time."""
     source, target = interpreter.inputs[0], interpreter.outputs[0]
-    found = np.empty((len(features), target.shape[-1]), np.float32)
+    found = np.empty((len(features), target.shape[-1]))
     for row, track in enumerate(features):
-        maps = occupancy_maps(track[None].astype(np.float64))
+        maps = occupancy_maps(track[None])
         interpreter.input_view(0)[...] = quantize(maps, source).reshape(source.shape)
         interpreter.invoke()
         found[row] = dequantize(interpreter.output(0), target).reshape(-1)

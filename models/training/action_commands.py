@@ -1,4 +1,4 @@
-"""`edgetrack-models scene actions`, `train action` and `evaluate action`; registered by `training.commands`."""
+"""`edgetrack-models scene actions`, `train action` and `evaluate action`; `training.commands` adds them."""
 
 from __future__ import annotations
 
