@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from converter.load.source import model_kind
 from converter.observe import run_float
 from converter.parity.datasets import ArraySet, PictureSet, open_dataset
 from converter.parity.measure import Limits, Parity, Progress, Side, measure
-from converter.report.content import Accuracy, ExamplePicture, FileSize, ReportContent
+from converter.report.content import Accuracy, ExamplePicture, FileSize, Latency, ReportContent
 from converter.tflite_model.float_islands import float_islands
 from converter.tflite_model.reader import read_tflite
 from converter.tflite_model.scales import scale_warnings
@@ -63,28 +63,24 @@ def compare(request: CompareRequest, progress: Progress | None = None) -> Report
     if request.names is not None:
         spec = spec.model_copy(update={"labels": read_labels(request.names)})
     dataset = open_dataset(request.data, request.labels, request.every, request.limit)
-    with tempfile.TemporaryDirectory(prefix="edgetrack-compare-") as name:
+    with tempfile.TemporaryDirectory(prefix="edgetrack-compare-") as name, Worker() as worker:
         reference = request.reference
         if kind != "tflite":
             tell(f"loading {reference.name}", 0, 0)
             size = (spec.input.height, spec.input.width) if spec.input else None
-            with Worker() as worker:
-                loaded: Loaded = worker.call(
-                    "converter.load.source:load_float",
-                    reference,
-                    LoadOptions(image_size=size),
-                    [],
-                    on=reference,
-                )
+            loaded: Loaded = worker.call(
+                "converter.load.source:load_float", reference, LoadOptions(image_size=size), [], on=reference
+            )
             reference = Path(name) / "float.tflite"
             reference.write_bytes(loaded.model.content)
-        parity = measure(Side(reference, spec), Side(request.int8, spec), dataset, request.limits, tell)
+        # In the worker: a runtime may crash on a file that somebody else wrote.
+        parity: Parity = worker.call(
+            "converter.comparison:measure_files", reference, spec, request, on=request.int8,
+            progress=lambda text: _passed_on(tell, text),
+        )  # fmt: skip
         tell("layers", 0, 0)
-        samples = _samples(reference, spec, dataset)
-        layers = layer_errors(reference, request.int8, samples)
-        latencies = (
-            *time_model(reference, "float", samples[0]),
-            *time_model(request.int8, "int8", samples[0]),
+        layers, latencies = worker.call(
+            "converter.comparison:look_into", reference, spec, request, on=request.int8
         )
         verdict = judge(int8_file)
         causes = _causes(layers)
@@ -108,6 +104,37 @@ def compare(request: CompareRequest, progress: Progress | None = None) -> Report
             examples=_examples(dataset, parity, spec),
             warnings=tuple(dict.fromkeys(warnings)),
         )
+
+
+def measure_files(
+    reference: Path, spec: ModelSpec, request: CompareRequest, progress: Callable[[str], None] | None = None
+) -> Parity:
+    """Measure both files. Runs in the worker, which takes no functions: the data set is opened anew."""
+
+    def tell(stage: str, done: int, of: int) -> None:
+        if progress is not None:
+            progress(f"{done} {of} {stage}")
+
+    dataset = open_dataset(request.data, request.labels, request.every, request.limit)
+    return measure(Side(reference, spec), Side(request.int8, spec), dataset, request.limits, tell)
+
+
+def look_into(
+    reference: Path, spec: ModelSpec, request: CompareRequest
+) -> tuple[list[LayerError], tuple[Latency, ...]]:
+    """Errors of all layers, and times. Runs in the worker."""
+    dataset = open_dataset(request.data, request.labels, request.every, _LAYER_SAMPLES)
+    samples = _samples(reference, spec, dataset)
+    layers = layer_errors(reference, request.int8, samples)
+    return layers, (
+        *time_model(reference, "float", samples[0]),
+        *time_model(request.int8, "int8", samples[0]),
+    )
+
+
+def _passed_on(tell: Progress, text: str) -> None:
+    done, of, stage = text.split(" ", 2)
+    tell(stage, int(done), int(of))
 
 
 def _samples(

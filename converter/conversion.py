@@ -126,7 +126,16 @@ def convert(request: Request, progress: Progress | None = None) -> Result:
             best, remedies = rescue(engine, best, judge, lambda text: tell(f"trying {text}", 0, 0))
         passed = not best.parity.failures
         outcome = Outcome(
-            request.model, model, spec, engine, best, tuple(remedies), samples, dataset, difference
+            request.model,
+            model,
+            spec,
+            engine,
+            best,
+            tuple(remedies),
+            samples,
+            dataset,
+            difference,
+            request.limits,
         )
         tell("layers, latency and report", 0, 0)
         report = conversion_report(outcome, request.command, request.seed)

@@ -14,11 +14,11 @@ from agent.vision.model_spec import ModelSpec
 from converter.calibration.samples import Samples
 from converter.edgetpu.verdict import judge
 from converter.engine import Engine
-from converter.latency import compare_runtimes, time_model
+from converter.latency import time_model
 from converter.layer_error import layer_errors
 from converter.load.float_model import FloatModel
 from converter.parity.datasets import ArraySet, PictureSet
-from converter.parity.measure import failed
+from converter.parity.measure import Limits, Side, failed
 from converter.ranges import choose_ranges, limit_ranges
 from converter.report.content import (
     Accuracy,
@@ -31,7 +31,8 @@ from converter.report.content import (
     ReportContent,
 )
 from converter.rescue import Candidate
-from converter.runtimes import RuntimeVerdict, judge_runtimes
+from converter.runtime_comparison import compare_runtimes
+from converter.runtimes import judge_runtimes
 from converter.tflite_model.float_islands import float_islands
 from converter.tflite_model.reader import read_tflite
 from converter.tflite_model.scales import scale_warnings
@@ -56,6 +57,7 @@ class Outcome:
     samples: Samples
     dataset: PictureSet | ArraySet
     original_difference: float
+    limits: Limits
 
 
 def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportContent:
@@ -64,7 +66,13 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
     file = read_tflite(best.path)
     samples = engine.samples(_LAYER_SAMPLES)
     named_samples = [dict(zip(outcome.model.inputs, sample, strict=True)) for sample in samples]
-    agreement = compare_runtimes(best.path, named_samples[:_RUNTIME_SAMPLES])
+    runtimes = compare_runtimes(
+        Side(engine.float_path, outcome.spec),
+        Side(best.path, outcome.spec),
+        outcome.dataset,
+        named_samples[:_RUNTIME_SAMPLES],
+        outcome.limits,
+    )
     passed = not best.parity.failures
     facts = [
         ("source", f"{outcome.source.name} ({outcome.model.kind})"),
@@ -76,10 +84,7 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
         ("rewritten", "; ".join(outcome.model.notes) or "nothing"),
         (
             "runtimes",
-            "; ".join(
-                f"{own.runtime}: {own.text}" if hasattr(own, "text") else str(own)
-                for own in judge_runtimes(file)
-            ),
+            "; ".join(f"{own.runtime}: {own.text}" for own in judge_runtimes(file)),
         ),
         ("seed", str(seed)),
         (
@@ -89,11 +94,6 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
             ),
         ),
     ]
-    if agreement is not None:
-        text = (
-            f"{agreement.within_one:.2%} of the output codes within 1, largest difference {agreement.largest}"
-        )
-        facts.append(("LiteRT against tflite-runtime", text))
     if command:
         facts.append(("command", command))
     return ReportContent(
@@ -118,16 +118,12 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
         layers=tuple(layer_errors(engine.float_path, best.path, samples)),
         edgetpu=judge(file),
         examples=_examples(outcome),
+        runtimes=runtimes,
         warnings=(
             *(f"stays in float: {island.text}" for island in float_islands(file.main)),
             *(f"{own.tensor}: {own.text}; {own.advice}" for own in scale_warnings(file.main)),
         ),
     )
-
-
-def _runtime_text(own: RuntimeVerdict) -> str:
-    answer = {True: "yes", False: "no", None: "not known"}[own.loads]
-    return f"{own.runtime}: {answer}" + (f" ({', '.join(own.reasons)})" if own.reasons else "")
 
 
 def _summary(accuracy: tuple[Accuracy, ...], passed: bool) -> str:

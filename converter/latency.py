@@ -1,10 +1,9 @@
-"""Time of one inference on this machine, and whether both runtimes compute the same."""
+"""Time of one inference on this machine."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -55,44 +54,3 @@ def time_model(
         median, late = (float(np.quantile(times, q)) * 1e3 for q in (0.5, 0.9))
         rows.append(Latency(name, model, median, late, threads, len(times)))
     return rows
-
-
-@dataclass(frozen=True)
-class RuntimeAgreement:
-    """Output codes of one file on both runtimes.
-
-    LiteRT's kernels round once where tflite-runtime's round twice, so single codes differ by one; behind many
-    layers such differences add up, in cells without an object most of all.
-
-    Args:
-        within_one: share of codes that differ by 1 at most.
-        largest: difference.
-    """
-
-    within_one: float
-    largest: int
-
-
-def compare_runtimes(
-    path: Path, samples: Sequence[Mapping[str, NDArray[np.float32]]]
-) -> RuntimeAgreement | None:
-    """Run a file on LiteRT and tflite-runtime; None where only one of them runs it, or an output is float."""
-    results = []
-    for runtime in installed_runtimes():
-        try:
-            runner = Runner(path, runtime=runtime, threads=1)
-        except ModelError:
-            return None
-        if not all(tensor.quantized for tensor in runner.outputs):
-            return None
-        results.append([runner.codes(sample) for sample in samples])
-    if len(results) < 2:
-        return None
-    differences = np.concatenate(
-        [
-            np.abs(a.astype(np.int32) - b).reshape(-1)
-            for one, other in zip(*results, strict=True)
-            for a, b in zip(one, other, strict=True)
-        ]
-    )
-    return RuntimeAgreement(float((differences <= 1).mean()), int(differences.max()))

@@ -18,6 +18,8 @@ from agent.errors import DataError
 from agent.records import FloatArray
 from converter.layer_match import activations, match_layers
 from converter.preserved_tensors import PreservedTensors, fit_layout, to_values
+from converter.tflite_edit.activations import LOGISTIC_REACH
+from converter.tflite_edit.silu import FLAT_BELOW
 from converter.tflite_model.scales import ScaleWarning, scale_warnings
 from converter.tflite_model.structure import Operator, Subgraph, Tensor
 
@@ -118,8 +120,8 @@ def worst_layers(errors: Sequence[LayerError], count: int = 5) -> list[LayerErro
 class _Pair:
     """Running sums over all samples of one tensor and its float twin."""
 
-    def __init__(self, tensor: Tensor, twin: Tensor) -> None:
-        self.tensor, self.twin = tensor, twin
+    def __init__(self, tensor: Tensor, twin: Tensor, matters: tuple[float, float]) -> None:
+        self.tensor, self.twin, self.matters = tensor, twin, matters
         self.signal = self.noise = 0.0
         self.low, self.high = math.inf, -math.inf
         self.outside = self.count = 0
@@ -133,6 +135,7 @@ class _Pair:
             return
         value = to_values(content, self.tensor)
         true = fit_layout(to_values(other, self.twin), value.shape)
+        value, true = np.clip(value, *self.matters), np.clip(true, *self.matters)
         with np.errstate(over="ignore", invalid="ignore"):
             self.signal += float(np.sum(np.square(true, dtype=np.float64)))
             self.noise += float(np.sum(np.square(true.astype(np.float64) - value)))
@@ -189,12 +192,35 @@ def _pairs(int8: PreservedTensors, reference: PreservedTensors) -> list[_Pair]:
     graph, twin = int8.model.main, reference.model.main
     values, twin_values = _values(int8), _values(reference)
     matched = match_layers(graph, twin, values, twin_values)
+    matters = _what_matters(graph)
     return [
-        _Pair(graph.tensors[i], twin.tensors[j])
+        _Pair(graph.tensors[i], twin.tensors[j], matters.get(i, (-math.inf, math.inf)))
         for i, j in matched.items()
         if i in values and j in twin_values and values[i].size == twin_values[j].size
         if sorted(values[i].shape) == sorted(twin_values[j].shape) or values[i].ndim != twin_values[j].ndim
     ]
+
+
+def _what_matters(graph: Subgraph) -> dict[int, tuple[float, float]]:
+    """Bounds beyond which nothing depends on a tensor's values: what only σ reads, or x of x·σ(x).
+
+    Clipping there is wanted (`converter.tflite_edit`) and no error.
+    """
+    readers: dict[int, list[str]] = {}
+    for op in graph.operators:
+        for i in op.inputs:
+            readers.setdefault(i, []).append(op.name)
+    bounds: dict[int, tuple[float, float]] = {}
+    for op in reversed(graph.operators):
+        for i in op.outputs:
+            kinds = sorted(readers.get(i, ()))
+            if kinds == ["LOGISTIC"]:
+                bounds[i] = (-LOGISTIC_REACH, LOGISTIC_REACH)
+            elif kinds == ["LOGISTIC", "MUL"]:
+                bounds[i] = (FLAT_BELOW, math.inf)
+            elif op.name == "RESHAPE" and i in bounds and readers.get(op.inputs[0]) == ["RESHAPE"]:
+                bounds[op.inputs[0]] = bounds[i]
+    return bounds
 
 
 def _records(graph: Subgraph, pairs: Sequence[_Pair]) -> list[LayerError]:

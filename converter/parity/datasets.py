@@ -64,6 +64,26 @@ class ArraySet:
     targets: NDArray[Any] | None = None
 
 
+def thinned(dataset: PictureSet | ArraySet, count: int) -> PictureSet | ArraySet:
+    """At most `count` of a data set, evenly chosen."""
+    total = len(dataset.names) if isinstance(dataset, PictureSet) else dataset.count
+    if total <= count:
+        return dataset
+    rows = evenly(total, count).tolist()
+    wanted = set(rows)
+
+    def kept(items: Iterator[Any]) -> Iterator[Any]:
+        return (item for row, item in enumerate(items) if row in wanted)
+
+    if isinstance(dataset, ArraySet):
+        targets = None if dataset.targets is None else dataset.targets[rows]
+        return ArraySet(dataset.name, len(rows), lambda: kept(dataset.each()), targets)
+    boxes = None if dataset.boxes is None else tuple(dataset.boxes[row] for row in rows)
+    classes = None if dataset.classes is None else tuple(dataset.classes[row] for row in rows)
+    names = tuple(dataset.names[row] for row in rows)
+    return PictureSet(dataset.name, names, lambda: kept(dataset.each()), boxes, classes, dataset.label_names)
+
+
 def open_dataset(
     path: Path, labels: Path | None = None, every: int = 1, limit: int | None = None
 ) -> PictureSet | ArraySet:

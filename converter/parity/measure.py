@@ -16,7 +16,7 @@ from agent.records import Detections, FloatArray
 from agent.vision.model_spec import ModelSpec
 from converter.calibration.samples import preprocess
 from converter.load.float_model import FloatInputs
-from converter.parity.agreement import box_agreement, relative_error, top1
+from converter.parity.agreement import UNSURE, box_agreement, clear_agreement, relative_error, top1
 from converter.parity.average_precision import average_precision
 from converter.parity.datasets import ArraySet, PictureSet, model_labels
 from converter.parity.detection import detect_all
@@ -29,10 +29,11 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two files, and the spec that describes it."""
+    """One of the two files, the spec that describes it, and the runtime that shall run it."""
 
     path: Path
     spec: ModelSpec
+    runtime: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,9 @@ def _measure_detector(
         reference_detections
         or detect_all(reference.path, reference.spec, dataset.each(), progress=step("float model"))
     )
-    second = detect_all(int8.path, int8.spec, dataset.each(), progress=step("int8 model"))
+    second = detect_all(
+        int8.path, int8.spec, dataset.each(), runtime=int8.runtime, progress=step("int8 model")
+    )
     rows = []
     if dataset.boxes is not None:
         truth = model_labels(dataset, int8.spec.labels)
@@ -182,6 +185,15 @@ def _measure_detector(
     rows.append(Accuracy(f"box agreement {score}", dataset.name, total, None, agreement.f1, max_drop=judged))
     rows.append(Accuracy(f"float boxes found {score}", dataset.name, total, None, agreement.recall))
     rows.append(Accuracy(f"int8 boxes confirmed {score}", dataset.name, total, None, agreement.precision))
+    rows.append(
+        Accuracy(
+            f"box agreement {score}, those within {UNSURE:g} of it left out",
+            dataset.name,
+            total,
+            None,
+            clear_agreement(first, second, int8.spec.min_score),
+        )
+    )
     return Parity(tuple(rows), tuple(first), tuple(second))
 
 
@@ -203,7 +215,9 @@ def _outputs(
     side: Side, dataset: PictureSet | ArraySet, progress: Progress | None, stage: str
 ) -> list[list[FloatArray]]:
     states = tuple((state.output, state.input) for state in side.spec.states)
-    runner = Runner(side.path, states=states, reset_before_invoke=side.spec.reset_before_invoke)
+    runner = Runner(
+        side.path, states=states, reset_before_invoke=side.spec.reset_before_invoke, runtime=side.runtime
+    )
     kept = [i for i, tensor in enumerate(runner.outputs) if tensor.name not in {name for name, _ in states}]
     total = dataset.count if isinstance(dataset, ArraySet) else len(dataset.names)
     results = []

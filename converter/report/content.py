@@ -108,6 +108,56 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeResult:
+    """The task's measure of the int8 file on one runtime, on the pictures or sequences of its comparison."""
+
+    runtime: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeComparison:
+    """The int8 file on both runtimes.
+
+    Args:
+        metric: that was measured.
+        dataset, samples: on what; the same for both.
+        results: one per runtime that loads the file.
+        within_one: share of output codes that differ by 1 at most; None where outputs are no codes.
+        largest_codes: largest difference of output codes.
+    """
+
+    metric: str
+    dataset: str
+    samples: int
+    results: tuple[RuntimeResult, ...]
+    within_one: float | None = None
+    largest_codes: int | None = None
+
+    @property
+    def spread(self) -> float:
+        """Largest difference of the measure between runtimes."""
+        values = [result.value for result in self.results]
+        return max(values) - min(values) if values else 0.0
+
+    @property
+    def text(self) -> str:
+        """One sentence for a person."""
+        if len(self.results) < 2:
+            return "measured on one runtime only: the other is not installed here or does not load the file"
+        told = f"{self.metric} differs by {self.spread:.4f} on {self.samples} samples"
+        if self.largest_codes is None or self.within_one is None:
+            return told
+        codes = f"{self.within_one:.1%} of the output codes agree within 1, the largest difference is "
+        codes += str(self.largest_codes)
+        if self.largest_codes > 1:
+            codes += (
+                " (one runtime rounds once where the other rounds twice, which adds up behind many layers)"
+            )
+        return f"{told}; {codes}"
+
+
+@dataclass(frozen=True, slots=True)
 class ExampleBox:
     """One detection, for drawing."""
 
@@ -182,6 +232,7 @@ class ReportContent:
         summary: one sentence: what came of it.
         facts: label and value pairs for the head: source file, sha256, seed, versions, command.
         accuracy, sizes, latencies, remedies, examples: see there.
+        runtimes: the int8 file on both runtimes; None when it was not compared.
         calibration: None for `compare`.
         ranges: of activations; empty: those of `layers` are shown.
         layers: from `converter.layer_error.layer_errors`.
@@ -202,4 +253,5 @@ class ReportContent:
     layers: tuple[LayerError, ...] = ()
     edgetpu: Verdict | None = None
     examples: tuple[ExamplePicture, ...] = ()
+    runtimes: RuntimeComparison | None = None
     warnings: tuple[str, ...] = ()

@@ -139,6 +139,8 @@ def report_json(content: ReportContent) -> dict[str, Any]:
         row["drop"], row["failed"] = _plain(accuracy.drop), accuracy.failed
     for row, layer in zip(data["layers"], content.layers, strict=True):
         row["lost_db"] = _plain(layer.lost_db)
+    if content.runtimes is not None:
+        data["runtimes"] |= {"spread": content.runtimes.spread, "text": content.runtimes.text}
     if content.edgetpu is not None:
         data["edgetpu"] |= {"mapped": content.edgetpu.mapped, "total": content.edgetpu.total}
     return {"schema_version": 1, "edgetrack": __version__, **data}

@@ -24,6 +24,8 @@ from converter.report.content import (
     Latency,
     Remedy,
     ReportContent,
+    RuntimeComparison,
+    RuntimeResult,
 )
 
 CAT = ExampleBox((1.0, 1.0, 20.0, 20.0), "cat", 0.9)
@@ -65,6 +67,11 @@ def make_content() -> Callable[..., ReportContent]:
             ),
             sizes=(FileSize("float", 4_000_000), FileSize("int8", 1_000_000)),
             latencies=(Latency("LiteRT 2.3.0", "int8", 3.2, 3.9, 2, 50),),
+            runtimes=RuntimeComparison(
+                "AP50", "val", 20,
+                (RuntimeResult("LiteRT 2.3.0", 0.598), RuntimeResult("tflite-runtime 2.14.0", 0.596)),
+                0.97, 4,
+            ),
             calibration=Calibration("frames", 100, "min-max", ("few samples",)),
             remedies=(Remedy("bias correction", "shifts biases", "AP50", 0.5, 0.59, True),),
             ranges=(ActivationRange("act", -1.0, 4.0, -1.0, 3.0, 0.02, (1, 5, 9, 2)),),

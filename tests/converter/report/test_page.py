@@ -63,7 +63,7 @@ def test_full_report_shows_every_part(make_content: Make) -> None:
         "a note", "1.00 MB", "LiteRT 2.3.0", "3.2 ms", "found by both",
     ):  # fmt: skip
         assert text in page.text, text
-    assert page.count("h2") == 7
+    assert page.count("h2") == 8
     assert page.count("rect", "same") == 2  # the cat, on both sides
     assert page.count("rect", "only") == 1  # the dog, float only
     assert page.count("polygon") == 1
@@ -79,7 +79,7 @@ def test_empty_report_is_a_page_too() -> None:
     "part", [f.name for f in fields(ReportContent) if f.name not in {"title", "verdict", "summary"}]
 )
 def test_any_part_may_be_missing(make_content: Make, part: str) -> None:
-    empty = None if part in {"calibration", "edgetpu"} else ()
+    empty = None if part in {"calibration", "edgetpu", "runtimes"} else ()
     content = make_content(**{part: empty})
     Page(render(content))
     json.dumps(report_json(content), allow_nan=False)
@@ -208,3 +208,11 @@ def test_failed_write_keeps_the_earlier_report(
     monkeypatch.undo()
     assert (html.read_bytes(), data.read_bytes()) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+
+
+def test_both_runtimes_are_told_with_what_the_task_makes_of_the_difference(make_content: Make) -> None:
+    content = make_content()
+    text = Page(render(content)).text
+    assert "AP50 differs by 0.0020 on 20 samples" in text
+    assert "97.0% of the output codes agree within 1, the largest difference is 4 (one runtime rounds" in text
+    assert report_json(content)["runtimes"]["spread"] == pytest.approx(0.002)
