@@ -35,6 +35,7 @@ from agent.errors import DataError, StorageError
 from agent.records import Actions, Detections, Tracks, TrackState
 
 FORMAT, VERSION = "edgetrack-recording", 1
+_LARGEST = 1e18  # of a number: JSON has no limit, float32 and int64 have
 
 _FLOATS = {"boxes": 4, "velocities": 2, "scores": 0, "age_s": 0, "since_seen_s": 0}
 """Numbers per object of the arrays of float32; 0: one, not in a list."""
@@ -192,7 +193,7 @@ class Recording:
                 for number, text in enumerate(file, 1):
                     try:
                         line = json.loads(text, parse_constant=self._refuse_constant)
-                    except ValueError as error:
+                    except (ValueError, RecursionError) as error:
                         if not text.endswith("\n") and number > 1:
                             return
                         self._refuse(number, "", "a JSON object", f"{text[:40]!r} ({error})")
@@ -255,7 +256,7 @@ class Recording:
 
     def _number(self, number: int, line: Mapping[str, Any], key: str) -> float:
         value = line.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
             self._refuse(number, key, "a number", repr(value)[:40])
         return float(value)
 
@@ -278,8 +279,10 @@ class Recording:
         what = f"a list of {rows} {'[' + ', '.join('n' * per_object) + ']' if per_object else 'numbers'}"
         try:
             values = np.array(content[key], np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self._refuse(number, f"{name}.{key}", what, repr(content[key])[:40])
+        if not (np.abs(values) <= _LARGEST).all():
+            self._refuse(number, f"{name}.{key}", "finite numbers", repr(content[key])[:40])
         values = values.reshape(0, per_object) if per_object and values.size == 0 else values
         if values.shape != ((rows, per_object) if per_object else (rows,)):
             self._refuse(number, f"{name}.{key}", what, repr(content[key])[:40])

@@ -245,7 +245,10 @@ def _transaction_of(payload: bytes) -> str | None:
         return None
     try:
         content = json.loads(payload)
+        transaction = content.get("transaction") if isinstance(content, dict) else None
+        if not isinstance(transaction, str) or len(transaction) > 64:
+            return None
+        transaction.encode()  # json.loads takes half a surrogate pair, which no answer can carry
     except (ValueError, RecursionError):
         return None
-    transaction = content.get("transaction") if isinstance(content, dict) else None
-    return transaction if isinstance(transaction, str) and len(transaction) <= 64 else None
+    return transaction

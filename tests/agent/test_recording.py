@@ -231,3 +231,17 @@ def test_actions_without_their_tracks_or_names_are_refused(tmp_path: Path) -> No
     path.write_text("".join(json.dumps(content) + "\n" for content in (header, line(**told))))
     with pytest.raises(DataError, match=r"2 actions: expected a row for each track \(none\), got 1"):
         list(Recording(path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("index", "1e999"), ("time_s", "9" * 400), ("wall_s", "-1e999"), ("index", "[" * 100_000)],
+)
+def test_number_that_nothing_can_hold_is_one_clear_line(tmp_path: Path, key: str, value: str) -> None:
+    frame = {"time_s": "1", "wall_s": "1", "index": "0", "size": "[640, 480]", key: value}
+    path = tmp_path / "front.ndjson"
+    line = ", ".join(f'"{name}": {content}' for name, content in frame.items())
+    header = '{"format": "edgetrack-recording", "version": 1, "camera": "front", "labels": []}'
+    path.write_text(f"{header}\n{{{line}}}\n")
+    with pytest.raises(DataError, match=r"front.ndjson:2"):
+        list(Recording(path))

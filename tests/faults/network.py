@@ -1,6 +1,6 @@
 """The link to the broker is slow and lossy, stalls (half-open) and is cut, under a steady stream of alerts.
 
-    python -m tests.faults.network [--rounds 5] [--stall 60] [--delay 0.5] [--loss 0.2]
+    python -m tests.faults.network [--rounds 5] [--stall 60] [--delay 0.5] [--loss 0.2] [--rate 2]
 
 The loss is made by a proxy that holds a stream back for as long as TCP would need to repeat what is lost.
 Prints one line of JSON; exits 1 when an alert is lost or a camera's order is broken.
@@ -80,7 +80,9 @@ def run(
                 until(True, 60)
             finished.set()
             thread.join()
+            begin = time.monotonic()
             drained = publisher.drain(300)
+            drain_s = time.monotonic() - begin
             receiving.wait_for(committed, 10)
             return {
                 "rounds": rounds,
@@ -91,6 +93,7 @@ def run(
                 "keepalive_s": keepalive_s,
                 **receiving.verdict(committed).as_dict(),
                 "drained": drained,
+                "drain_s": round(drain_s, 1),
                 "noticed_p50_s": round(statistics.median(noticed_s), 2),
                 "noticed_max_s": round(max(noticed_s), 2),
                 "reconnect_p50_s": round(statistics.median(back_s), 2),
@@ -104,7 +107,8 @@ def main() -> None:
     parser.add_argument("--stall", type=float, default=60.0)
     parser.add_argument("--delay", type=float, default=0.5, help="seconds, each way")
     parser.add_argument("--loss", type=float, default=0.2)
-    parser.add_argument("--keepalive", type=int, default=5)
+    parser.add_argument("--keepalive", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=2.0, help="alerts/s; such a link carries about 4")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = run(
@@ -114,6 +118,7 @@ def main() -> None:
             delay_s=arguments.delay,
             keepalive_s=arguments.keepalive,
             loss=arguments.loss,
+            rate=arguments.rate,
         )
     print(json.dumps({"fault": "network", **figures}))
     sys.exit(bool(figures["lost"] or figures["out_of_order"] or not figures["drained"]))

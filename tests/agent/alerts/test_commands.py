@@ -114,7 +114,16 @@ def test_bad_request_is_refused_with_its_transaction_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "payload", [b"[", b"\xff", b"[]", b"null", b"[" * 3000, b"x" * (MAX_REQUEST_BYTES + 1)]
+    "payload",
+    [
+        b'{"transaction": "\\ud800"}',
+        b"[",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"[" * 3000,
+        b"x" * (MAX_REQUEST_BYTES + 1),
+    ],
 )
 def test_payload_that_is_no_small_json_object_is_refused(
     make_desk: Callable[..., Desk], payload: bytes
