@@ -7,9 +7,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from agent.assembly import build_pipeline
+from agent.config import CameraSettings, make_section
 from agent.detect.detector import open_detector
 from agent.detect.device_status import DeviceState, DeviceStatus
 from agent.detect.interpreter import Interpreter
@@ -138,6 +141,31 @@ def test_a_model_that_remembers_inside_is_shared_with_nobody(small_models):
     first.close()
     second.close()
     first.close()
+
+
+def test_a_camera_that_hangs_holds_up_no_other_on_its_model(small_models, tmp_path):
+    clip = tmp_path / "clip.avi"
+    video = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (64, 64))
+    for _ in range(60):
+        video.write(np.zeros((64, 64, 3), np.uint8))
+    video.release()
+    detector = {"model": small_models / "bright.tflite", "threads": 1}
+    camera = make_section(CameraSettings, {"source": str(clip), "detector": detector})
+    pool, stop, hangs = ModelPool(), threading.Event(), threading.Event()
+    pipelines = [
+        build_pipeline(name, camera, publish=print, detector=open_detector(camera.detector, None, pool))
+        for name in ("hanging", "well")
+    ]
+    pipelines[0].observers.append(lambda step: hangs.wait(60))
+    threads = [threading.Thread(target=pipeline.run, args=(stop,)) for pipeline in pipelines]
+    for thread in threads:
+        thread.start()
+    threads[1].join(60)
+    assert pipelines[1].summary.frames == 60
+    assert pipelines[0].summary.frames <= 1
+    hangs.set()
+    threads[0].join(60)
+    assert pipelines[0].summary.frames == 60
 
 
 @pytest.mark.data
