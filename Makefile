@@ -53,6 +53,6 @@ $(VENV)/.agent: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.workstation: pyproject.toml .ci/constraints.txt $(VENV)/.agent
-	$(PIP) --constraint .ci/constraints.txt --editable ".[coral,demo,converter,models,dev]"
+	$(PIP) --constraint .ci/constraints.txt --editable ".[coral,demo,web,metrics,converter,models,dev]"
 	$(PIP) --no-deps trackeval==1.3.0
 	touch $@
