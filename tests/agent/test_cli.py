@@ -169,7 +169,7 @@ def test_file_that_is_no_model_is_one_line(tmp_path: Path) -> None:
     [
         (["watch", "--broker", "http://x"], 78, "--url: expected mqtt://host[:port]"),
         (["track", "-d", "none.txt", "-o", "x.txt"], 66, "none.txt: expected"),
-        (["schema", "everything"], 78, "schema: expected one of config, alert, tracks, asyncapi, got everything"),
+        (["schema", "all"], 78, "schema: expected one of config, alert, tracks, asyncapi, got all"),
         (["run", "none.yaml"], 78, "none.yaml: expected a readable file"),
         (["detect", "-m", "m.tflite", "-s", "rtsp://camera/1", "-o", "x"], 70, "m.tflite"),
     ],
