@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from agent.errors import ConfigError, DataError
 from agent.records import Detections, FloatArray, IntArray, Tracks, TrackState
 from agent.track.association import NO_ROWS, Pairs, Rows, assign, gated, side_matrix
 from agent.track.camera_motion import camera_shift
+from agent.track.expiry import Expiry
 from agent.track.forecast import LostForecast
+from agent.track.found import Found, read_detections
 from agent.track.kalman import CX, CY, BatchedKalman, Float64Array, H, P, V, W
 from agent.track.lifecycle import FIRST, HITS, IDS, LABELS, LAST, SCORE, TrackTable
 from agent.track.motion_lstm import TICK_S, MotionModel, ramps
@@ -30,28 +31,7 @@ _LONGEST_STEP_S = 0.5
 """Up to this step boxes are enlarged further; beyond, they would overlap everything."""
 _SLIGHT_SHIFT = 0.01
 """Camera shifts below this, in box heights, do not change which pairs overlap."""
-_MIN, _MAX = np.minimum.reduce, np.maximum.reduce
-_TO_CENTRES = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [-1, 0, 1, 0], [0, -1, 0, 1]])
-_TO_OUTWARD = np.array([[-1, 0, 0.5, 0], [0, -1, 0, 0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
-"""To (-x1, -y1, x2, y2): each grows as its side moves out of the picture."""
 _TO_SIDES = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Checked detections of one frame.
-
-    Args:
-        z: (4, N) centre x, centre y, width, height in px.
-        raw_scores: (N,) float64, as the detector gave them.
-        scores: (N,) float64, on the scale of the settings' levels.
-        labels: (N,).
-    """
-
-    z: Float64Array
-    raw_scores: Float64Array
-    scores: Float64Array
-    labels: IntArray
 
 
 class Tracker:
@@ -95,7 +75,7 @@ class Tracker:
         self._table = TrackTable()
         self._time_s = -math.inf
         self._dt_s = 0.0
-        self._frame_size: tuple[int, int] | None = None
+        self._expiry = Expiry(s)
 
     def reset(self) -> None:
         """Forget all tracks and the time, as when a camera was moved or a recording starts again."""
@@ -193,7 +173,7 @@ class Tracker:
                 f"expected a time after {self._time_s:g} s, got {time_s:g} s",
                 "give frames in order, or reset() the tracker",
             )
-        found = self._read(detections)
+        found = read_detections(detections, self._scale)
         settings, table = self._settings, self._table
         self._dt_s = time_s - self._time_s if len(table) else 0.0
         self._time_s = time_s
@@ -217,31 +197,13 @@ class Tracker:
         since_seen_s = time_s - table.real[LAST]
         if self._forecast is not None:
             self._forecast.observe(rows, found.z[: CY + 1, columns], len(table), time_s)
-        removed = self._expired(since_seen_s, frame_size) if len(rows) < known else None
+        removed = self._expiry(table, since_seen_s, frame_size) if len(rows) < known else None
         tracks = self._report(rows, blended, since_seen_s, removed)
         if removed is not None and removed.any():
             table.keep(~removed)
             if self._forecast is not None:
                 self._forecast.keep(~removed)
         return tracks
-
-    def _read(self, detections: Detections) -> _Found:
-        """Detections in the filter's form.
-
-        Raises:
-            DataError: a box is not finite or has no area, or a score is not in 0..1; the first is named.
-        """
-        boxes = detections.boxes.astype(np.float64)
-        raw = detections.scores.astype(np.float64)
-        if not len(raw):
-            return _Found(boxes.T, raw, raw, detections.labels)
-        # NaN fails every comparison.
-        sides = boxes.ravel()
-        fine = sides.dot(sides) < math.inf  # of float32: too small to overflow
-        z = _TO_CENTRES @ boxes.T if fine else boxes.T
-        if not (fine and _MIN(z[W:], None) > 0 and _MIN(raw) >= 0 and _MAX(raw) <= 1):
-            _name_the_first_fault(boxes, raw)
-        return _Found(z, raw, raw if self._scale is None else self._scale(raw), detections.labels)
 
     def _predict(self) -> None:
         """Move all tracks to this frame; those that were not seen in the last one slow down."""
@@ -259,7 +221,7 @@ class Tracker:
         np.maximum(size, _LEAST_SIDE_PX, out=size)
         table.motion = motion
 
-    def _associate(self, found: _Found) -> tuple[Rows, Rows]:
+    def _associate(self, found: Found) -> tuple[Rows, Rows]:
         """Three stages: strong detections, what they left over, weak detections.
 
         Returns:
@@ -300,7 +262,7 @@ class Tracker:
         )
 
     def _pairs(
-        self, found: _Found, to_sides: Float64Array, sides: Float64Array, penalty: Float64Array
+        self, found: Found, to_sides: Float64Array, sides: Float64Array, penalty: Float64Array
     ) -> Pairs:
         """All pairs that any stage may choose."""
         table, settings = self._table, self._settings
@@ -311,7 +273,7 @@ class Tracker:
             return pairs
         return pairs.where(table.whole[LABELS].take(near.rows) == found.labels.take(near.columns))
 
-    def _follow_camera(self, found: _Found, rows: Rows, columns: Rows) -> bool:
+    def _follow_camera(self, found: Found, rows: Rows, columns: Rows) -> bool:
         """Move all tracks by what the matched ones have in common; whether that is worth a second look."""
         centre = self._table.motion[P, : CY + 1]
         x, y = camera_shift(found.z[: CY + 1].take(columns, axis=1) - centre.take(rows, axis=1))
@@ -321,7 +283,7 @@ class Tracker:
             self._forecast.history.camera += ((x,), (y,))
         return abs(x) + abs(y) > _SLIGHT_SHIFT * float(self._table.motion[P, H, 0])
 
-    def _give_birth(self, found: _Found, rows: Rows, columns: Rows) -> None:
+    def _give_birth(self, found: Found, rows: Rows, columns: Rows) -> None:
         settings, table = self._settings, self._table
         candidates = found.scores >= self._birth_score
         candidates[columns] = False
@@ -336,20 +298,6 @@ class Tracker:
                 found.labels[new],
                 self._time_s,
             )
-
-    def _expired(self, since_seen_s: Float64Array, frame_size: tuple[int, int] | None) -> NDArray[np.bool_]:
-        settings, table = self._settings, self._table
-        waited_s = since_seen_s
-        if frame_size is not None:
-            if frame_size != self._frame_size:
-                width, height = self._frame_size = frame_size
-                far = 1.0 - settings.border
-                near = (-settings.border * width, -settings.border * height, far * width, far * height)
-                self._border = np.array(near)[:, None]
-            leaving = (_TO_OUTWARD @ table.motion[P] > self._border).any(axis=0)
-            waited_s = since_seen_s * (1.0 + (settings.border_ageing - 1.0) * leaving)
-        confirmed = table.whole[HITS] >= settings.confirm_hits
-        return waited_s > np.where(confirmed, settings.lost_s, settings.tentative_s)
 
     def _report(
         self,
@@ -380,14 +328,3 @@ class Tracker:
             age_s=(self._time_s - table.real[FIRST]).astype(np.float32),
             since_seen_s=since_seen_s.astype(np.float32),
         )
-
-
-def _name_the_first_fault(boxes: Float64Array, scores: Float64Array) -> None:
-    fine = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    fine &= (scores >= 0) & (scores <= 1)
-    row = int(np.argmin(fine))
-    raise DataError(
-        f"tracker: detection {row}",
-        "expected x1 < x2, y1 < y2, all finite, and a score in 0..1, got "
-        f"box {boxes[row].tolist()}, score {float(scores[row]):g}",
-    )
