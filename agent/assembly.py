@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from ulid import ULID
@@ -29,6 +31,7 @@ from agent.track.motion_lstm import MotionModel
 from agent.track.settings import TrackerSettings
 from agent.vision.model_spec import load_spec, spec_path
 
+log = logging.getLogger("edgetrack")
 _ARTEFACTS = Path(__file__).resolve().parent.parent / "models" / "artefacts"
 _SHIPPED_MOTION_MODEL = _ARTEFACTS / "motion_lstm.tflite"
 _SHIPPED_ACTION_MODEL = _ARTEFACTS / "action_lstm.tflite"
@@ -160,11 +163,24 @@ def _motion_model(settings: TrackerSettings) -> MotionModel | None:
     """The model that forecasts lost tracks: the configured one, or the one that ships.
 
     Raises:
-        ModelError: it is not there, or does not fit.
+        ModelError: one was asked for, and it is not there, does not fit, or nothing can run it.
     """
     if settings.motion == "kalman":
         return None
     path = settings.motion_model or _SHIPPED_MOTION_MODEL
-    if settings.motion == "auto" and settings.motion_model is None and not path.is_file():
+    asked_for = settings.motion == "lstm" or settings.motion_model is not None
+    if not asked_for and not path.is_file():
         return None
-    return MotionModel(Interpreter(path, threads=1))
+    try:
+        return MotionModel(Interpreter(path, threads=1))
+    except ModelError as error:
+        if asked_for:
+            raise
+        _warn_once(f"{error}; tracks go on without the motion model")
+        return None
+
+
+@cache
+def _warn_once(line: str) -> None:
+    """However many cameras it concerns."""
+    log.warning(line)
