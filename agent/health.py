@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.alerts.publisher import PublisherStats
-from agent.alerts.states import CameraHealth, HealthPayload, OutboxHealth, health_payload
+from agent.alerts.states import CameraHealth, HealthPayload, health_payload
+from agent.alerts.stats import PublisherStats
 from agent.pipeline import CameraPipeline
 
 
@@ -64,13 +64,4 @@ class HealthMeter:
     def measure(self) -> HealthPayload:
         """As `health` is published."""
         stats = self.stats()
-        outbox = OutboxHealth(
-            queued=stats.queued,
-            in_memory=stats.in_memory,
-            acknowledged=stats.acknowledged,
-            refused=stats.refused,
-            dropped=stats.dropped,
-            damaged=stats.damaged,
-            error=stats.disk_error,
-        )
-        return health_payload(outbox, stats.connects, self._cameras.measure(), self._disk)
+        return health_payload(stats.outbox_health, stats.connects, self._cameras.measure(), self._disk)

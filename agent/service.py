@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TextIO
 from agent.capture.status import SourceState
 
 if TYPE_CHECKING:
-    from agent.alerts.publisher import PublisherStats
+    from agent.alerts.stats import PublisherStats
     from agent.config import CameraSettings
     from agent.pipeline import CameraPipeline
 

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,48 +22,16 @@ from agent.alerts.states import (
     ArmedPayload,
     CameraHealth,
     HealthPayload,
-    OutboxHealth,
     counts_payloads,
     health_payload,
     payload_bytes,
 )
+from agent.alerts.stats import PublisherStats
 from agent.alerts.topics import AGENT, Topics
 from agent.records import Alert, Phase
 
 if TYPE_CHECKING:
     from agent.alerts.snapshot import Picture
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherStats:
-    """Figures for health and summaries.
-
-    Args:
-        queued: alerts that the broker has not acknowledged yet.
-        in_memory: of these, on no disk.
-        sent: publishes of alerts, repeats counted.
-        acknowledged: alerts that the broker (or a receiver: `broker.acknowledge`) has, since the start.
-        refused: alerts that the broker's access rules refused; they wait.
-        dropped: alerts given up for the outbox's limits, since the outbox was made.
-        damaged: alerts given up because the disk spoiled them.
-        connected: whether the broker has accepted this device.
-        connects: how often it did.
-        protocol: MQTT version of the connection.
-        broker_error, disk_error: what is wrong, or None.
-    """
-
-    queued: int
-    in_memory: int
-    sent: int
-    acknowledged: int
-    refused: int
-    dropped: int
-    damaged: int
-    connected: bool
-    connects: int
-    protocol: str
-    broker_error: str | None
-    disk_error: str | None
 
 
 def outbox_path(settings: OutboxSettings, device: str) -> Path:
@@ -240,20 +207,11 @@ class AlertPublisher:
             What was published.
         """
         stats = self.stats
-        outbox = OutboxHealth(
-            queued=stats.queued,
-            in_memory=stats.in_memory,
-            acknowledged=stats.acknowledged,
-            refused=stats.refused,
-            dropped=stats.dropped,
-            damaged=stats.damaged,
-            error=stats.disk_error,
-        )
         if stats.connected and self._outbox.untold:
             dropped = self._outbox.untold
             self.publish_notice("gap", {"dropped": dropped, "dropped_in_all": stats.dropped})
             self._outbox.drops_told()
-        health = health_payload(outbox, stats.connects, cameras, self._path.parent)
+        health = health_payload(stats.outbox_health, stats.connects, cameras, self._path.parent)
         self._delivery.retain(self.topics.health, payload_bytes(health))
         return health
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from agent.alerts.publisher import PublisherStats, outbox_path
+from agent.alerts.publisher import outbox_path
+from agent.alerts.stats import PublisherStats
 from agent.config import Config
 from agent.errors import ConfigError
 from agent.health import HealthMeter

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from websockets.sync.client import connect
 
-from agent.alerts.publisher import PublisherStats
+from agent.alerts.stats import PublisherStats
 from agent.assembly import build_pipeline
 from agent.config import CameraSettings, Config, make_section
 from agent.pipeline import CameraPipeline, Step
