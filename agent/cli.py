@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from agent.classify import classify
 from agent.cli_watch import watch
 from agent.errors import ConfigError, EdgetrackError
 from agent.version import __version__
@@ -159,6 +160,7 @@ def example() -> None:
 
 
 app.command()(watch)
+app.command()(classify)
 
 
 @app.command()

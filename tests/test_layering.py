@@ -32,6 +32,8 @@ JOINERS = (
     "assembly",
     "bench",
     "camera_status",
+    "classifier",
+    "classify",
     "cli",
     "cli_watch",
     "client",

@@ -35,6 +35,8 @@ class ImagesSource:
     def __init__(self, path: Path, settings: SourceSettings) -> None:
         silence_opencv()
         self._paths = _pictures(path)
+        self.names = tuple(file.name for file in self._paths)
+        """File names in the order of the frames."""
         self._adjust = adjuster(settings, resize=True)
         self.fps = settings.fps or DEFAULT_FPS
         self.frame_count = len(self._paths)

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from agent.detect.interpreter import Interpreter
-from agent.errors import DataError, ModelError
-from agent.records import FloatArray, ImageArray, IntArray
-from agent.vision.letterbox import Letterbox
-from agent.vision.model_spec import ModelSpec, load_spec, spec_path
-from agent.vision.quantize import dequantize
+from agent.classifier import Classifier
+from agent.errors import DataError
+from agent.records import FloatArray, IntArray
 from models.data.classification_set import ClassificationSet
 
 
@@ -79,50 +76,13 @@ def score_classes(labels: tuple[str, ...], true: IntArray, found: IntArray) -> C
     return ClassificationScores(labels, confusion.reshape(len(labels), len(labels)))
 
 
-class TfliteClassifier:
-    """A classification bundle on the agent's own runtime.
-
-    Args:
-        model: the `.tflite` file, its ModelSpec beside it.
-        threads: of the runtime.
-
-    Raises:
-        ModelError: the model, its spec or the runtime do not fit.
-    """
-
-    def __init__(self, model: Path, threads: int = 2) -> None:
-        self.spec: ModelSpec = load_spec(spec_path(model))
-        if self.spec.task != "classification" or self.spec.input is None:
-            raise ModelError(
-                self.spec.name, f"expected a classification model with `input`, got one for {self.spec.task}"
-            )
-        self._interpreter = Interpreter(model, threads=threads)
-        outputs = self._interpreter.outputs
-        if len(outputs) != 1 or outputs[0].shape != (1, len(self.spec.labels)):
-            raise ModelError(
-                self.spec.name,
-                f"expected one output (1, {len(self.spec.labels)}), "
-                f"the file holds {', '.join(map(str, outputs))}",
-            )
-        self._letterbox = Letterbox(self.spec.input, self._interpreter.inputs[0])
-        self._buffer = self._letterbox.new_buffer()
-
-    def __call__(self, image: ImageArray) -> FloatArray:
-        """(C,) float32 scores of one (H, W, 3) uint8 BGR picture."""
-        self._letterbox(image, self._buffer)
-        self._interpreter.input_view(0)[...] = self._buffer
-        self._interpreter.invoke()
-        scores: FloatArray = dequantize(self._interpreter.output(0), self._interpreter.outputs[0])[0].copy()
-        return scores
-
-
 def evaluate_bundle(model: Path, data: ClassificationSet) -> ClassificationScores:
     """Run a bundle over labelled pictures.
 
     Raises:
         DataError: the set has other classes than the model.
     """
-    classify = TfliteClassifier(model)
+    classify = Classifier(model)
     if classify.spec.labels != data.labels:
         raise DataError(
             "labels", f"expected the model's {', '.join(classify.spec.labels)}, got {', '.join(data.labels)}"
