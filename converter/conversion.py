@@ -55,6 +55,7 @@ class Request:
     output_type: OutputType = "int8"
     max_samples: int = 128
     frames: FrameChoice = "even"
+    video: Path | None = None
     every: int = 1
     max_evaluated: int | None = None
     allow_lambda: bool = False
@@ -91,7 +92,11 @@ def convert(request: Request, progress: Progress | None = None) -> Result:
     compiler = find_compiler(request.compiler)
     spec = _read_spec(request)
     samples = load_samples(
-        request.calibration, spec.input if spec else None, request.max_samples, request.frames
+        request.calibration,
+        spec.input if spec else None,
+        request.max_samples,
+        request.frames,
+        request.video,
     )
     dataset = _dataset(request, samples)
     with tempfile.TemporaryDirectory(prefix="edgetrack-convert-") as name, Worker() as worker:

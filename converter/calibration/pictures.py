@@ -64,9 +64,17 @@ def folder_pictures(folder: Path, max_samples: int | None) -> Pictures:
     paths = image_paths(folder)
     if not paths:
         raise DataError(str(folder), f"expected pictures ({', '.join(sorted(IMAGE_SUFFIXES))}), got none")
-    chosen = [paths[i] for i in evenly(len(paths), max_samples)]
-    unreadable = [path for path in chosen if read_image(path) is None]
-    readable = [path for path in chosen if path not in set(unreadable)]
+    return chosen_files([paths[i] for i in evenly(len(paths), max_samples)])
+
+
+def chosen_files(paths: Sequence[Path]) -> Pictures:
+    """Picture files; those that cannot be decoded are left out, with a warning each.
+
+    Raises:
+        DataError: none can be read.
+    """
+    unreadable = [path for path in paths if read_image(path) is None]
+    readable = [path for path in paths if path not in set(unreadable)]
     if not readable:
         raise DataError(str(unreadable[0]), "expected pictures that can be read, got none in this folder")
     warnings = tuple(
@@ -102,10 +110,22 @@ def video_pictures(path: Path, max_samples: int | None, choice: FrameChoice = "e
         rows = np.unique(np.searchsorted(summed, np.linspace(0, summed[-1], wanted))).clip(
             max=len(motion) - 1
         )
-    chosen = sorted({int(row) for row in rows})
-    return Pictures(
-        len(chosen), tuple(f"{path.name} frame {row}" for row in chosen), lambda: _pick(path, set(chosen))
-    )
+    return chosen_frames(path, sorted({int(row) for row in rows}))
+
+
+def chosen_frames(path: Path, rows: Sequence[int]) -> Pictures:
+    """Frames of a video by their numbers, rising."""
+    names = tuple(f"{path.name} frame {row}" for row in rows)
+    return Pictures(len(rows), names, lambda: _pick(path, set(rows)))
+
+
+def video_length(path: Path) -> int:
+    """Frames of a video that can be decoded, counted: what a file says of its length is not always so.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    return sum(1 for _ in decode_video(path))
 
 
 def _pick(path: Path, rows: set[int]) -> Iterator[ImageArray]:

@@ -21,6 +21,7 @@ from converter.calibration.pictures import (
     folder_pictures,
     video_pictures,
 )
+from converter.calibration.recording import RECORDING_SUFFIX, recorded_pictures
 from converter.load.float_model import ONLY_INPUT, FloatInputs, bound
 
 MIN_SAMPLES = 32
@@ -75,22 +76,27 @@ def preprocess(images: Iterator[ImageArray], spec: InputSpec) -> Iterator[FloatI
 
 
 def load_samples(
-    path: Path, spec: InputSpec | None, max_samples: int, frames: FrameChoice = "even"
+    path: Path,
+    spec: InputSpec | None,
+    max_samples: int,
+    frames: FrameChoice = "even",
+    video: Path | None = None,
 ) -> Samples:
-    """Samples from a folder of pictures, a video or an `.npz`.
+    """Samples from a folder of pictures, a video, an `.npz` or a recording of the agent.
 
     Args:
         path: of the source.
         spec: how pictures enter the model; may be None for `.npz` of ready inputs.
         max_samples: at most this many, chosen evenly.
         frames: of a video: evenly spaced in time, or more of them where more moves.
+        video: that a recording was made of, or its folder of pictures.
 
     Raises:
         DataError: nothing there that can be read, or arrays that do not fit each other.
         ModelError: pictures without a spec.
     """
     if not path.exists():
-        raise DataError(str(path), "expected calibration pictures, a video or an .npz, got no such file")
+        raise DataError(str(path), "expected pictures, a video, an .npz or a recording, got no such file")
     if path.suffix.lower() in (".npz", ".npy"):
         arrays = load_arrays(path, max_samples)
         count = len(next(iter(arrays.values())))
@@ -108,17 +114,27 @@ def load_samples(
                 'give --spec with {"name": …, "task": …, "input": {"width": …, "height": …, '
                 '"colour": "rgb", "mean": [0], "std": [255]}}',
             )
-        pictures = (
-            video_pictures(path, max_samples, frames)
-            if path.suffix.lower() in VIDEO_SUFFIXES
-            else folder_pictures(path, max_samples)
-        )
+        pictures = _pictures(path, max_samples, frames, video)
         samples = Samples(
             path.name, pictures.count, pictures.warnings, lambda: preprocess(pictures.each(), spec), pictures
         )
     return Samples(
         samples.source, samples.count, (*samples.warnings, *_doubts(samples)), samples.each, samples.pictures
     )
+
+
+def _pictures(path: Path, max_samples: int, frames: FrameChoice, video: Path | None) -> Pictures:
+    if path.suffix.lower() == RECORDING_SUFFIX:
+        if video is None:
+            raise DataError(
+                str(path),
+                "expected --video beside a recording, which holds no pictures, got none",
+                "give the video or the folder of pictures that the agent ran over",
+            )
+        return recorded_pictures(path, video, max_samples)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return video_pictures(path, max_samples, frames)
+    return folder_pictures(path, max_samples)
 
 
 def _doubts(samples: Samples) -> list[str]:

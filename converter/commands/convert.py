@@ -53,7 +53,8 @@ def convert_command(
     calibration: Annotated[
         Path,
         typer.Option(
-            help="Folder of pictures, a video, or an .npz of ready inputs; 100 varied ones are good."
+            help="Folder of pictures, a video, an .npz of ready inputs, or a recording of the agent with "
+            "--video; 100 varied ones are good."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle and the report.")],
@@ -89,6 +90,10 @@ def convert_command(
     frames: Annotated[
         Frames, typer.Option(help="Of a calibration video: evenly in time, or more where more moves.")
     ] = Frames.EVEN,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="What a recording was made of: a video or a folder of pictures."),
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Evaluate on each n-th picture only.")] = 1,
     allow_lambda: Annotated[
         bool,
@@ -124,6 +129,7 @@ def convert_command(
         output_type=output_type.value,
         max_samples=samples,
         frames=frames.value,
+        video=video,
         every=every,
         allow_lambda=allow_lambda,
         rescue=not no_rescue,
