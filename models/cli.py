@@ -85,6 +85,12 @@ def evaluate_detection(
     model: Annotated[Path, typer.Option("--model", "-m", help="A .tflite file, its ModelSpec beside it.")],
     images: Annotated[Path | None, typer.Option(help="Folder of pictures.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Folder of their YOLO labels.")] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            help="Class names of the labels; default: data.yaml or labels.txt near them, else the model's."
+        ),
+    ] = None,
     video: Annotated[Path | None, typer.Option(help="Video, instead of pictures.")] = None,
     gt: Annotated[
         Path | None, typer.Option("--gt", help="Its truth: MOTChallenge's gt.txt, of people.")
@@ -99,7 +105,7 @@ def evaluate_detection(
 
     settings = DetectorSettings(model=model, min_score=_LOWEST_SCORE)
     if images is not None and labels is not None and video is None and gt is None:
-        scores = evaluate_on_images(settings, images, labels, only=only or ())
+        scores = evaluate_on_images(settings, images, labels, names=names, only=only or ())
     elif video is not None and gt is not None and images is None and labels is None:
         scores = evaluate_on_video(settings, video, gt, every=every, only=only or ())
     else:

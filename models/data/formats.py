@@ -140,15 +140,30 @@ def _folder_labels(path: Path) -> tuple[str, ...]:
     )
 
 
-def _yolo(path: Path, split: str) -> DetectionSet:
-    names = _folder_labels(path)
-    images, labels = path / "images" / split, path / "labels" / split
+def class_names_near(labels: Path) -> tuple[str, ...] | None:
+    """Class names in a folder of label files or up to two folders above it; None where there are none."""
+    for folder in (labels, *labels.absolute().parents[:2]):
+        if any((folder / name).is_file() for name in ("data.yaml", *_LABEL_FILES)):
+            return _folder_labels(folder)
+    return None
+
+
+def read_yolo(images: Path, labels: Path, classes: int | None = None) -> tuple[Sample, ...]:
+    """Read pictures and their YOLO labels, sorted by path.
+
+    Args:
+        images, labels: folders of pictures and of text files; a picture without a file shows nothing.
+        classes: class ids are below this; None where that is not known.
+
+    Raises:
+        DataError: a picture does not decode, or a line is no label; it is named.
+    """
 
     def read(picture: Path) -> Sample:
         height, width = read_picture(picture).shape[:2]
         file = labels / picture.relative_to(images).with_suffix(".txt")
         ids, rows = _rows(file, "class cx cy width height")
-        check_labels(str(file), ids, len(names))
+        check_labels(str(file), ids, max(ids, default=0) + 1 if classes is None else classes)
         table = np.array(rows, np.float32).reshape(-1, 4)
         if table.size and (table.min() < -0.01 or table.max() > 1.01):
             row = int(np.argmax((table.min(axis=1) < -0.01) | (table.max(axis=1) > 1.01)))
@@ -157,7 +172,12 @@ def _yolo(path: Path, split: str) -> DetectionSet:
         boxes = check_boxes(str(file), boxes, (width, height))
         return Sample(picture, (width, height), boxes, np.array(ids, np.int64), np.zeros(len(ids), np.bool_))
 
-    return DetectionSet(names, _in_parallel(read, _pictures(images)))
+    return _in_parallel(read, _pictures(images))
+
+
+def _yolo(path: Path, split: str) -> DetectionSet:
+    names = _folder_labels(path)
+    return DetectionSet(names, read_yolo(path / "images" / split, path / "labels" / split, len(names)))
 
 
 def _text(path: Path, split: str) -> DetectionSet:

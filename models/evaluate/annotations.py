@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from agent.errors import DataError
-from agent.geometry.boxes import cxcywh_to_xyxy, ltwh_to_xyxy
+from agent.geometry.boxes import ltwh_to_xyxy
 from agent.records import BoolArray, FloatArray, ImageArray, IntArray
-
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from models.data.detection_set import IMAGE_SUFFIXES, Sample
+from models.data.formats import read_yolo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,41 +92,36 @@ def read_video(path: Path, numbers: Iterable[int]) -> Iterable[tuple[int, ImageA
 
 
 def read_yolo_folder(images: Path, labels: Path) -> dict[Path, Annotations]:
-    """Ground truth in YOLO's format: a text file per picture, rows of class, cx, cy, width, height in 0..1.
+    """Ground truth in YOLO's format, class ids as they stand there.
 
     Args:
-        images: folder of pictures.
-        labels: folder of text files of the same names; a picture without one shows nothing.
+        images, labels: see `models.data.formats.read_yolo`.
 
     Returns:
         By path of the picture, sorted.
 
     Raises:
-        DataError: there are no pictures, one is unreadable, or a row is not as above.
+        DataError: there are no pictures, one is unreadable, or a row is no label.
     """
-    paths = sorted(path for path in images.glob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)
-    if not paths:
-        raise DataError(str(images), f"expected pictures ({', '.join(_IMAGE_SUFFIXES)}), got none")
-    return {path: _read_yolo(path, labels / f"{path.stem}.txt") for path in paths}
+    return annotations_of(images, read_yolo(images, labels))
 
 
-def _read_yolo(image: Path, label: Path) -> Annotations:
-    height, width = read_image(image).shape[:2]
-    lines = label.read_text(encoding="utf-8").splitlines() if label.exists() else []
-    rows = []
-    for number, line in enumerate(lines, 1):
-        parts = line.split()
-        if not parts:
-            continue
-        try:
-            rows.append([float(part) for part in parts[:5]])
-        except ValueError:
-            rows.append([])
-        if len(rows[-1]) != 5 or len(parts) != 5:
-            raise DataError(f"{label}:{number}", f"expected class, cx, cy, width, height, got {line!r}")
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    boxes = cxcywh_to_xyxy(table[:, 1:] * np.array([width, height] * 2, np.float32))
-    return Annotations((width, height), boxes, table[:, 0].astype(np.int64), np.zeros(len(table), np.bool_))
+def annotations_of(images: Path, samples: Iterable[Sample]) -> dict[Path, Annotations]:
+    """Labelled pictures by path.
+
+    Args:
+        images: where they lie, for the message.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = {
+        sample.path: Annotations(sample.size, sample.boxes, sample.labels, sample.ignored)
+        for sample in samples
+    }
+    if not found:
+        raise DataError(str(images), f"expected pictures ({', '.join(IMAGE_SUFFIXES)}), got none")
+    return found
 
 
 def read_image(path: Path) -> ImageArray:

@@ -12,34 +12,62 @@ import numpy as np
 from agent.detect.detector import Detector, open_detector
 from agent.detect.settings import DetectorSettings
 from agent.errors import DataError, SourceError
-from agent.records import Detections, Frame, ImageArray
+from agent.records import Detections, Frame, ImageArray, IntArray
+from agent.vision.labels import read_labels
+from models.data.formats import class_names_near, read_yolo
 from models.evaluate.annotations import (
     Annotations,
+    annotations_of,
     read_image,
     read_motchallenge,
     read_video,
-    read_yolo_folder,
 )
 from models.evaluate.detection import DetectionScores, evaluate_detections
 
 
 def evaluate_on_images(
-    settings: DetectorSettings, images: Path, labels: Path, *, only: Iterable[str] = ()
+    settings: DetectorSettings,
+    images: Path,
+    labels: Path,
+    *,
+    names: Path | None = None,
+    only: Iterable[str] = (),
 ) -> DetectionScores:
     """Detect on a folder of pictures with YOLO labels.
+
+    Classes of labels and model are matched by name; objects of classes that the model does not know are left
+    out.
 
     Args:
         settings: of the detector; its `min_score` should be low.
         images, labels: folders.
+        names: file of the labels' class names; None: those beside the labels, else the model's own.
         only: names of the classes to judge; empty for all.
 
     Raises:
-        EdgetrackError: the model, a picture or a label is not as expected.
+        EdgetrackError: the model, a picture or a label is not as expected, or they share no class.
     """
-    truth = read_yolo_folder(images, labels)
     detector = open_detector(settings)
-    found = _detect(detector, ((path, read_image(path)) for path in truth))
-    return _evaluate(truth, found, detector, only)
+    known = (read_labels(names) if names else class_names_near(labels)) or tuple(detector.labels)
+    shared = [name for name in detector.labels if name in known]
+    if not shared:
+        raise DataError(
+            str(names or labels),
+            f"expected a class of the model ({', '.join(detector.labels[:8])}), got {', '.join(known[:8])}",
+            "name the classes as the model does",
+        )
+    truth = annotations_of(images, read_yolo(images, labels, len(known)))
+    ids = np.array([detector.labels.index(name) if name in shared else -1 for name in known], np.int64)
+    mapped = {path: _with_ids(part, ids) for path, part in truth.items()}
+    found = _detect(detector, ((path, read_image(path)) for path in mapped))
+    return _evaluate(mapped, found, detector, only)
+
+
+def _with_ids(truth: Annotations, ids: IntArray) -> Annotations:
+    """The objects whose class has one of the model's ids: `ids` (C,) by the labels' own, -1 for none."""
+    labels = ids[truth.labels]
+    keep = labels >= 0
+    return Annotations(truth.size, truth.boxes[keep], labels[keep], truth.ignored[keep])
 
 
 def evaluate_on_video(

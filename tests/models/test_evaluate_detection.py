@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import agent
+import models
+from agent.detect.detector import open_detector
+from agent.detect.settings import DetectorSettings
 from agent.errors import DataError
-from agent.records import Detections
+from agent.records import Detections, Frame
 from models.evaluate.annotations import (
     Annotations,
     read_motchallenge,
@@ -19,6 +24,7 @@ from models.evaluate.annotations import (
     read_yolo_folder,
 )
 from models.evaluate.detection import evaluate_detections
+from models.evaluate.run_detection import evaluate_on_images
 
 pytest.importorskip("pycocotools")
 SIZE = (640, 480)
@@ -205,7 +211,7 @@ def test_yolo_labels_become_boxes_in_px(yolo):
 @pytest.mark.parametrize("line", ["1 0.5 0.5 0.5", "1 0.5 0.5 0.5 x", "1 0.5 0.5 0.5 0.5 0.9 0.1"])
 def test_a_row_that_is_no_yolo_label_is_named(yolo, line):
     (yolo / "labels" / "b.txt").write_text(f"0 0.5 0.5 0.1 0.1\n{line}\n")
-    with pytest.raises(DataError, match=r"b\.txt:2: expected class, cx, cy, width, height"):
+    with pytest.raises(DataError, match=r"b\.txt:2: expected class cx cy width height"):
         read_yolo_folder(yolo / "images", yolo / "labels")
 
 
@@ -229,3 +235,60 @@ def test_video_frames_are_numbered_as_in_motchallenge(shared_data):
         np.testing.assert_array_equal(image, images[number - 1])
     with pytest.raises(DataError, match="holds the frames asked for"):
         list(read_video(path, [100_000]))
+
+
+STREET = Path(models.__file__).parent / "artefacts" / "street.tflite"
+
+
+@pytest.fixture
+def street(tmp_path):
+    """One frame of the demo's clip, its person labelled as class 2 of four."""
+    clip = Path(agent.__file__).parent / "demo" / "street.mp4"
+    (picture,) = (image for _, image in read_video(clip, [60]))
+    detector = open_detector(DetectorSettings(model=STREET))
+    found = detector.detect(Frame(picture, 0.0, 0.0, 0))
+    person = detector.labels.index("person")
+    height, width = picture.shape[:2]
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), picture)
+    boxes = found.boxes[found.labels == person]
+    rows = [
+        f"2 {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
+        for x1, y1, x2, y2 in boxes.tolist()
+    ]
+    (tmp_path / "labels" / "a.txt").write_text("\n".join([*rows, "3 0.5 0.5 0.2 0.2"]))
+    return tmp_path, len(rows)
+
+
+def test_classes_of_labels_and_model_are_matched_by_name(street):
+    folder, people = street
+    (folder / "data.yaml").write_text("names: [dog, car, person, kite]\n")
+    settings = DetectorSettings(model=STREET, min_score=0.01)
+    scores = evaluate_on_images(settings, folder / "images", folder / "labels")
+    assert people > 0
+    assert {name: part.objects for name, part in scores.classes.items()} == {"person": people}
+    assert scores.classes["person"].ap50 == pytest.approx(1.0)
+
+
+def test_names_that_are_given_go_over_those_beside_the_labels(street):
+    folder, people = street
+    (folder / "data.yaml").write_text("names: [a, b, c, d]\n")
+    names = folder / "names.txt"
+    names.write_text("x\ny\nperson\nz\n")
+    settings = DetectorSettings(model=STREET, min_score=0.01)
+    scores = evaluate_on_images(settings, folder / "images", folder / "labels", names=names)
+    assert scores.classes["person"].objects == people
+
+
+def test_labels_that_share_no_class_with_the_model_are_refused(street):
+    folder, _ = street
+    (folder / "data.yaml").write_text("names: [a, b, c, d]\n")
+    with pytest.raises(DataError, match=r"expected a class of the model \(person, car\), got a, b, c, d"):
+        evaluate_on_images(DetectorSettings(model=STREET), folder / "images", folder / "labels")
+
+
+def test_ids_beyond_the_models_classes_are_refused_where_nobody_names_them(street):
+    folder, _ = street
+    with pytest.raises(DataError, match=r"a\.txt: expected a class of 0\.\.1 \(2 labels\), got 2"):
+        evaluate_on_images(DetectorSettings(model=STREET), folder / "images", folder / "labels")
