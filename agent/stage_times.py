@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-STAGES = ("capture", "letterbox", "invoke", "decode", "track", "rules", "publish")
+STAGES = ("capture", "letterbox", "invoke", "decode", "track", "actions", "rules", "publish")
 
 
 class StageTimes:

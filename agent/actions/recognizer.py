@@ -62,7 +62,8 @@ class ActionRecognizer:
         self._answers: Float64Array = np.zeros((0, len(self.labels)))
         """(N, classes) probabilities; NaN until something is known."""
 
-    def __len__(self) -> int:
+    @property
+    def track_count(self) -> int:
         """How many tracks are remembered."""
         return len(self._history.ids)
 
