@@ -32,12 +32,12 @@ class Awaited(Generic[Event]):
         return len(self._events)
 
     def add(self, slot: int, event: Event, values: Mapping[str, Any]) -> None:
-        """Keep an event if the rule is on duty and the object has the right size now."""
+        """Keep an event if the rule is on duty and the object has the right size and action now."""
         rule = self._rule
         unmet = rule.scene.conditions.unmet(rule.row, slot)
         if not rule.on_duty:
             rule.note("off duty", slot, values)
-        elif "area" in unmet:
+        elif "area" in unmet or "action" in unmet:
             rule.note("not told", slot, {**values, **unmet})
         else:
             if unmet:

@@ -71,6 +71,32 @@ def test_what_is_not_known_suits_only_rules_that_do_not_ask(make_tracks: MakeTra
     assert alert.track.action is None
 
 
+@pytest.mark.parametrize(("action", "told"), [("run", 1), ("walk", 0), (None, 0)])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "tripwire", "tripwire": "gate", "actions": ["run"]},
+        {"kind": "zone", "zone": "yard", "when": ["enter"], "actions": ["run"]},
+    ],
+    ids=["tripwire", "zone"],
+)
+def test_what_happened_while_the_object_did_something_else_is_not_told(
+    make_tracks: MakeTracks, rule: dict[str, Any], action: str | None, told: int
+) -> None:
+    half = {"yard": {"points": [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]}}
+    gate = {"gate": {"points": [[0.5, 0.0], [0.5, 1.0]]}}
+    settings = RulesSettings.model_validate({"zones": half, "tripwires": gate, "rules": [rule]})
+    engine = RuleEngine(settings, labels=("person",), new_id=lambda: "1", actions=ACTIONS)
+    alerts: list[Alert] = []
+    for number in range(60):  # crosses the middle after three seconds, and runs at the end in any case
+        time_s = number / 10
+        now = "run" if time_s > 5 else action
+        actions = Actions(np.array([ACTIONS.index(now) if now else -1]), np.array([0.9], np.float32))
+        tracks = make_tracks([(7, TrackState.CONFIRMED, 200 + 100 * time_s, 300, 40, 100, 0, 0.9, time_s)])
+        alerts += engine.update(tracks, time_s, 1.7e9 + time_s, (1000, 500), actions)
+    assert len(alerts) == told
+
+
 def test_an_action_goes_with_its_track(make_tracks: MakeTracks) -> None:
     engine = fall_rule(actions=[])
     size, fallen = (1000, 500), Actions(np.array([3]), np.array([0.9], np.float32))
