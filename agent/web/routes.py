@@ -25,13 +25,13 @@ from agent.errors import ConfigError, EdgetrackError
 from agent.version import __version__
 from agent.web.camera_view import CameraView
 from agent.web.config_edit import snippet
-from agent.web.config_file import ConfigFile
+from agent.web.config_file import ConfigFile, Saved
 from agent.web.guard import COOKIE, Guard, address_of
 from agent.web.live import LiveFeed
 from agent.web.memory import PageMemory
 from agent.web.password import SESSION_S, Gate, page_token
 from agent.web.settings import WebSettings
-from agent.web.trial import Superseded, draft_of, paths_of, settings_with, try_rules
+from agent.web.trial import Superseded, draft_of, paths_of, removal_of, settings_with, try_rules
 
 _STATUS_OF_DRAFT_FAULTS = 422
 
@@ -98,6 +98,8 @@ class _Routes:
             Route(f"{camera}/paths", self._paths),
             Route(f"{camera}/try", self._try, methods=["POST"]),
             Route(f"{camera}/save", self._save, methods=["POST"]),
+            Route(f"{camera}/remove", self._remove, methods=["POST"]),
+            Route("/api/undo", self._undo, methods=["POST"]),
             WebSocketRoute("/api/live", self._live),
         ]
         if self._page.metrics is not None:
@@ -216,13 +218,30 @@ class _Routes:
         )
 
     async def _save(self, request: Request) -> Response:
-        view, file = self._view(request), self._page.file
-        if file is None or not self._page.settings.edit:
-            raise HTTPException(403)
+        view, file = self._view(request), self._writable()
         draft = draft_of(await request.json())
         settings_with(view.camera, draft)
-        kept = await self._work(lambda: file.save(view.name, draft))
-        return JSONResponse({"file": file.name, "kept": kept.name})
+        return self._saved(file, await self._work(lambda: file.save(view.name, draft)))
+
+    async def _remove(self, request: Request) -> Response:
+        view, file = self._view(request), self._writable()
+        removal = removal_of(await request.json())
+        return self._saved(file, await self._work(lambda: file.remove(view.name, removal)))
+
+    async def _undo(self, request: Request) -> Response:
+        file = self._writable()
+        content = await request.json()
+        version = content.get("version") if isinstance(content, dict) else None
+        return self._saved(file, await self._work(lambda: file.undo(str(version))))
+
+    def _writable(self) -> ConfigFile:
+        if self._page.file is None or not self._page.settings.edit:
+            raise HTTPException(403)
+        return self._page.file
+
+    @staticmethod
+    def _saved(file: ConfigFile, saved: Saved) -> Response:
+        return JSONResponse({"file": file.name, "kept": saved.kept.name, "version": saved.version})
 
     async def _work(self, action: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._worker, action)

@@ -50,6 +50,20 @@ class Draft(Section):
         return self.shape, {"kind": kind, self.place: self.name, **rest}
 
 
+class Removal(Section):
+    """A place that is to go, with the rules that watch it."""
+
+    place: Literal["zone", "tripwire"]
+    """What it is."""
+    name: Name
+    """How it is called."""
+
+    @property
+    def section(self) -> str:
+        """Where the place stands in a camera's section."""
+        return f"{self.place}s"
+
+
 class Superseded(Exception):  # noqa: N818 - no error: a newer question is there
     """A trial was given up for a newer one."""
 
@@ -66,6 +80,15 @@ def draft_of(content: Any) -> Draft:
     if isinstance(points, list) and len(points) > 100:
         draft.shape["points"] = points[:101]  # enough to be refused by, too few to be slow
     return draft
+
+
+def removal_of(content: Any) -> Removal:
+    """A removal as the page sends it.
+
+    Raises:
+        ConfigError: with all faults.
+    """
+    return make_section(Removal, content if isinstance(content, Mapping) else {}, named=_dotted)
 
 
 def settings_with(camera: CameraSettings, draft: Draft) -> RulesSettings:

@@ -1,5 +1,6 @@
-// A polygon or a line, drawn on a picture with mouse, touch or keyboard.
+// A polygon or a line, and an arrow, drawn on a picture with mouse, touch or keyboard.
 
+import { arrowIn, arrowShapes, isArrow } from "./arrow.js";
 import { el, say, svg } from "./dom.js";
 
 const HIT = 18; // px round a corner that take it
@@ -8,14 +9,16 @@ const STEP = { plain: 0.01, shift: 0.05 };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const clamp = (value) => Math.round(1000 * Math.min(1, Math.max(0, value))) / 1000;
+const copy = (points) => points && points.map((point) => [...point]);
 const percent = ([x, y]) => `${Math.round(100 * x)} % from the left, ${Math.round(100 * y)} % from the top`;
 
-/** Calls `onChange()` whenever `points`, [x, y] as fractions of the picture, have changed. */
+/** Calls `onChange()` whenever `points` or `arrow`, [x, y] as fractions of the picture, have changed. */
 export class Drawing {
   constructor(onChange) {
     this.onChange = onChange;
     this.kind = "zone";
     this.points = [];
+    this.arrow = null; // its tail and its head, once one is wanted in a finished zone
     this.history = [];
     this.cursor = null; // of the keyboard
     this.backdrop = svg("g");
@@ -41,24 +44,40 @@ export class Drawing {
 
   /** Begin with other points. */
   set(kind, points) {
-    Object.assign(this, { kind, points: points.map((point) => [...point]), history: [], cursor: null });
+    Object.assign(this, { kind, points: copy(points), arrow: null, history: [], cursor: null });
     this.draw();
   }
 
   undo() {
     if (!this.history.length) return;
-    this.points = this.history.pop();
+    Object.assign(this, this.history.pop());
     this.changed();
   }
 
   clear() {
     this.keep();
-    this.points = [];
+    Object.assign(this, { points: [], arrow: null });
     this.changed();
   }
 
   keep() {
-    this.history.push(this.points.map((point) => [...point]));
+    this.history.push({ points: copy(this.points), arrow: copy(this.arrow) });
+  }
+
+  /** Whether an arrow belongs to the zone; one that comes lies in its middle. */
+  wantArrow(wanted) {
+    const arrow = wanted && this.complete ? this.arrow ?? arrowIn(this.points) : null;
+    if (arrow === this.arrow) return;
+    this.arrow = arrow;
+    this.draw();
+  }
+
+  /** Turn the arrow round. */
+  turn() {
+    if (!this.arrow) return;
+    this.keep();
+    this.arrow.reverse();
+    this.changed();
   }
 
   changed() {
@@ -72,6 +91,11 @@ export class Drawing {
     this.points.push(point);
     this.changed();
     say(`${this.kind === "zone" ? "Corner" : "End"} ${this.points.length}: ${percent(point)}`);
+  }
+
+  /** The points that a handle is one of. */
+  listOf(handle) {
+    return isArrow(handle) ? this.arrow : this.points;
   }
 
   remove(index) {
@@ -88,15 +112,20 @@ export class Drawing {
     return [clamp((event.clientX - left) / width), clamp((event.clientY - top) / height)];
   }
 
-  /** Index of the corner under the pointer; a half one lies on the middle of a side. */
+  /** The handle under the pointer, { of, index }, or null; an index and a half lies on the middle of a side. */
   hit(event) {
     const { left, top, width, height } = this.element.getBoundingClientRect();
     const reach = event.pointerType === "touch" ? HIT * 1.5 : HIT;
     const near = ([x, y]) => Math.hypot(left + x * width - event.clientX, top + y * height - event.clientY);
     let [best, found] = [reach, null];
-    this.points.forEach((point, index) => { if (near(point) < best) [best, found] = [near(point), index]; });
+    const look = (of, points, half = 0) => points.forEach((point, index) => {
+      if (near(point) < best) [best, found] = [near(point), { of, index: index + half }];
+    });
+    look("arrow", this.arrow ?? []);
+    look("corner", this.points);
     if (found !== null || this.kind !== "zone") return found;
-    this.middles().forEach((point, index) => { if (near(point) < Math.min(best, HIT * 0.8)) [best, found] = [near(point), index + 0.5]; });
+    best = HIT * 0.8;
+    look("corner", this.middles(), 0.5);
     return found;
   }
 
@@ -114,23 +143,20 @@ export class Drawing {
     this.element.focus({ preventScroll: true });
     this.element.setPointerCapture(event.pointerId);
     this.cursor = null;
-    let index = this.hit(event);
-    if (index === null) {
-      this.dragged = null;
-      this.pressed = true;
-      return;
-    }
+    const handle = this.hit(event);
+    this.dragged = handle;
+    this.pressed = handle === null;
+    if (this.pressed) return;
     this.keep();
-    if (index % 1) {
-      index = Math.ceil(index);
-      this.points.splice(index, 0, this.at(event));
+    if (handle.index % 1) {
+      handle.index = Math.ceil(handle.index);
+      this.points.splice(handle.index, 0, this.at(event));
     }
-    this.dragged = index;
   }
 
   move(event) {
-    if (this.dragged !== null && this.dragged !== undefined) {
-      this.points[this.dragged] = this.at(event);
+    if (this.dragged) {
+      this.listOf(this.dragged)[this.dragged.index] = this.at(event);
       this.changed();
     } else {
       this.hover(this.at(event));
@@ -140,7 +166,7 @@ export class Drawing {
 
   release(event) {
     if (this.pressed) this.add(this.at(event));
-    else if (this.dragged !== null && this.dragged !== undefined) this.changed();
+    else if (this.dragged) this.changed();
     this.drop();
   }
 
@@ -157,23 +183,23 @@ export class Drawing {
   // Keyboard.
 
   key(event) {
-    const corner = event.target.dataset?.corner;
+    const handle = handleOf(event.target);
     const arrow = ARROWS[event.key];
     if (arrow) {
       event.preventDefault();
       const step = event.shiftKey ? STEP.shift : STEP.plain;
       const shift = ([x, y]) => [clamp(x + arrow[0] * step), clamp(y + arrow[1] * step)];
-      if (corner === undefined) return this.aim(shift(this.cursor ?? [0.5, 0.5]));
+      if (!handle) return this.aim(shift(this.cursor ?? [0.5, 0.5]));
+      const points = this.listOf(handle);
       this.keep();
-      this.points[corner] = shift(this.points[corner]);
+      points[handle.index] = shift(points[handle.index]);
       this.changed();
-      this.element.querySelector(`[data-corner="${corner}"]`).focus();
-      return say(percent(this.points[corner]));
+      return say(percent(points[handle.index]));
     }
     if ((event.key === "Delete" || event.key === "Backspace") && this.points.length) {
       event.preventDefault();
-      this.remove(corner === undefined ? this.points.length - 1 : Number(corner));
-    } else if ((event.key === "Enter" || event.key === " ") && corner === undefined) {
+      if (!isArrow(handle)) this.remove(handle ? handle.index : this.points.length - 1);
+    } else if ((event.key === "Enter" || event.key === " ") && !handle) {
       event.preventDefault();
       if (this.cursor) this.add([...this.cursor]);
       else this.aim([0.5, 0.5]);
@@ -202,7 +228,7 @@ export class Drawing {
     if (!width) return;
     this.scale = ([x, y]) => [x * width, y * height];
     this.element.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const focused = document.activeElement?.dataset?.corner;
+    const focused = handleOf(document.activeElement);
     const at = this.points.map(this.scale);
     const drawn = [];
     if (this.kind === "zone" && at.length > 2) drawn.push(svg("polygon.zone", { points: at.join(" ") }));
@@ -215,15 +241,18 @@ export class Drawing {
       drawn.push(svg("circle.middle", { cx, cy, r: 4 }));
     }
     at.forEach(([cx, cy], index) => drawn.push(svg("circle.corner", {
-      cx, cy, r: 7, tabindex: "0", role: "button", "data-corner": index,
+      cx, cy, r: 7, tabindex: "0", role: "button", "data-of": "corner", "data-index": index,
       "aria-label": `${this.kind === "zone" ? "Corner" : "End"} ${index + 1}: ${percent(this.points[index])}. Arrow keys move it, Delete removes it.`,
     })));
+    if (this.arrow) {
+      drawn.push(...arrowShapes(this.arrow.map(this.scale), (index) => `${percent(this.arrow[index])}. Arrow keys move it.`));
+    }
     if (this.cursor) {
       const [x, y] = this.scale(this.cursor);
       drawn.push(svg("path.cross", { d: `M${x - 14} ${y}h28M${x} ${y - 14}v28` }));
     }
     this.shape.replaceChildren(...drawn);
-    if (focused !== undefined) this.element.querySelector(`[data-corner="${focused}"]`)?.focus();
+    if (focused) this.element.querySelector(`[data-of="${focused.of}"][data-index="${focused.index}"]`)?.focus();
     this.drawRubber();
   }
 
@@ -244,6 +273,12 @@ export class Drawing {
     this.backdrop.replaceChildren(svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", width: "100%", height: "100%" },
       all.map((points) => path(points, "past")), hot.map((points) => path(points, "hot"))));
   }
+}
+
+/** Which point an element is the handle of. */
+function handleOf(element) {
+  const { of, index } = element?.dataset ?? {};
+  return of ? { of, index: Number(index) } : null;
 }
 
 /** A and B on their sides of a line: A at the left hand of who walks from its first end to its second. */

@@ -2,6 +2,7 @@
 
 import { ask, duration, el, say, svg } from "./dom.js";
 import { Drawing, drawingTools } from "./drawing.js";
+import { Removal, rulesOf } from "./removal.js";
 import { RuleForm } from "./rule_form.js";
 import { Stage } from "./stage.js";
 
@@ -28,7 +29,8 @@ export class ZonesPage {
     this.yaml = el("pre", { tabindex: "0", "aria-label": "YAML" });
     this.outcome = el("div", { role: "status" });
     this.hint = el("p.muted.hint", { id: "drawing-hint" });
-    this.rule = new RuleForm(() => this.changed());
+    this.rule = new RuleForm(() => this.changed(), () => this.drawing.turn());
+    this.removal = new Removal(() => this.remove());
     this.form = this.makeForm();
     this.element = el("div.editor", {},
       el("section.board", { "aria-label": "Picture" },
@@ -53,7 +55,7 @@ export class ZonesPage {
     this.saveButton = el("button.main", { type: "submit" }, "Save");
     const form = el("form.panel", { novalidate: true, onsubmit: (event) => { event.preventDefault(); this.save(); } },
       el("fieldset", {}, el("legend", {}, "1 · Shape"),
-        el("label.field", {}, el("span", {}, "Change or add"), this.existing),
+        el("label.field", {}, el("span", {}, "Change or add"), this.existing), this.removal.element,
         el("div.chips", { role: "radiogroup", "aria-label": "What to draw" },
           el("label.chip", {}, this.place.zone, "Zone"), el("label.chip", {}, this.place.tripwire, "Tripwire"))),
       el("fieldset", {}, el("legend", {}, "2 · Name"),
@@ -61,8 +63,18 @@ export class ZonesPage {
       this.rule.element,
       el("fieldset", {}, el("legend", {}, "4 · Try and keep"), this.result,
         el("details", {}, el("summary", {}, "YAML"), this.yaml),
-        el("div.buttons", {}, this.saveButton, this.copyButton), this.outcome));
+        this.obstacle(), el("div.buttons", {}, this.saveButton, this.copyButton), this.outcome));
     return form;
+  }
+
+  /** Why nothing can be saved here, and what to do instead. */
+  obstacle() {
+    const { obstacle, file } = this.app.state;
+    if (!obstacle) return null;
+    return el("div.notice.warn", { role: "note", id: "obstacle" },
+      el("strong", {}, "Nothing can be saved from here."), el("p", {}, `${obstacle}.`),
+      el("p", {}, `Copy the YAML instead, put it into ${file ?? "a configuration file"} by hand and reload the agent`,
+        file ? [", on a Raspberry Pi with ", el("code", {}, "sudo systemctl reload edgetrack-agent")] : "", "."));
   }
 
   cameraChoice() {
@@ -82,6 +94,7 @@ export class ZonesPage {
     const [place, name] = existing.split("/");
     for (const radio of Object.values(this.place)) radio.disabled = Boolean(existing);
     this.name.readOnly = Boolean(existing);
+    this.removal.offer(name, existing ? rulesOf(this.camera, place, name) : [], Boolean(this.app.state.obstacle));
     if (existing) {
       this.name.value = name;
       this.choosePlace(place, this.camera[`${place}s`][name].points);
@@ -106,7 +119,9 @@ export class ZonesPage {
 
   draft() {
     const shape = { points: this.drawing.points };
-    return { place: this.kind, name: this.name.value, shape, rule: this.rule.value() };
+    const rule = this.rule.value();
+    if (rule && this.drawing.arrow) rule.allowed = this.drawing.arrow;
+    return { place: this.kind, name: this.name.value, shape, rule };
   }
 
   // Trying.
@@ -115,10 +130,10 @@ export class ZonesPage {
     if (!this.form) return;
     this.outcome.replaceChildren();
     clearTimeout(this.due);
+    this.drawing.wantArrow(this.rule.arrow);
     const ready = this.drawing.complete;
     this.copyButton.disabled = !ready;
-    const obstacle = this.app.state.obstacle;
-    this.saveButton.disabled = !ready || Boolean(obstacle);
+    this.saveButton.disabled = !ready || Boolean(this.app.state.obstacle);
     if (ready) {
       this.due = setTimeout(() => this.try(), TRY_AFTER_MS);
     } else {
@@ -127,7 +142,6 @@ export class ZonesPage {
       this.yaml.textContent = "";
       this.drawing.paths(this.paths);
     }
-    if (obstacle) this.outcome.replaceChildren(el("p.muted", {}, `Only to copy: ${obstacle}.`));
   }
 
   async try() {
@@ -191,15 +205,33 @@ export class ZonesPage {
     if (!this.form.reportValidity() || !this.drawing.complete) return;
     const draft = this.draft();
     this.saveButton.disabled = true;
+    const said = ({ file, kept }) => `Saved ${draft.name} to ${file}; the version before is ${kept}. The cameras begin anew.`;
+    const place = `${draft.place}/${draft.name}`;
+    if (!await this.put(`/api/cameras/${this.camera.name}/save`, draft, said, place, { "data-saved": draft.name })) this.saveButton.disabled = false;
+  }
+
+  remove() {
+    const [place, name] = this.existing.value.split("/");
+    const said = ({ file, kept }) => `Deleted ${name} from ${file}; the version before is ${kept}. The cameras begin anew.`;
+    return this.put(`/api/cameras/${this.camera.name}/remove`, { place, name }, said, `${place}/${name}`, { "data-deleted": name });
+  }
+
+  /** Change the file, and offer to undo that. */
+  async put(path, content, said, place, marks) {
     this.outcome.replaceChildren(el("p.muted", {}, "Checking and saving …"));
     try {
-      const saved = await ask(`/api/cameras/${this.camera.name}/save`, draft);
-      this.outcome.replaceChildren(el("p.good", { "data-saved": draft.name },
-        `Saved ${draft.name} to ${saved.file}; the version before is ${saved.kept}. The cameras begin anew.`));
-      this.saved = draft;
+      const saved = await ask(path, content);
+      this.after = place;
+      const undo = el("button", { type: "button", id: "undo-saved", onclick: () => {
+        const undone = () => "Undone: the version before is back. The cameras begin anew.";
+        this.put("/api/undo", { version: saved.version }, undone, place, { "data-undone": "" });
+      } }, marks["data-undone"] === undefined ? "Undo" : "Undo the undo");
+      this.outcome.replaceChildren(el("p.good", marks, said(saved)), el("div.buttons", {}, undo));
+      this.outcome.scrollIntoView({ block: "nearest" });
+      return true;
     } catch (error) {
       this.outcome.replaceChildren(el("p.fault", { role: "alert" }, error.message));
-      this.saveButton.disabled = false;
+      return false;
     }
   }
 
@@ -208,11 +240,11 @@ export class ZonesPage {
     const camera = this.app.state.cameras.find(({ name }) => name === this.camera.name);
     if (!camera) return;
     this.camera = this.stage.camera = camera;
-    if (!this.saved) return;
+    if (!this.after) return;
     const outcome = [...this.outcome.childNodes];
-    const { place, name } = this.saved;
-    this.saved = null;
-    this.choose(camera[`${place}s`][name] ? `${place}/${name}` : "");
+    const [place, name] = this.after.split("/");
+    this.choose(camera[`${place}s`][name] ? this.after : "");
+    this.after = null;
     this.outcome.replaceChildren(...outcome);
   }
 

@@ -13,6 +13,7 @@ const KINDS = {
     crowd: { title: "stand close together", fields: [count("min_count", "at least", 4, 2)] },
     stopped: { title: "comes to rest and stays", fields: [seconds("min_s", "longer than", 20)] },
     speed: { title: "is too fast", fields: [{ key: "above_px_s", title: "more than", value: 200, unit: "px/s", min: 1, step: "any" }] },
+    "wrong-way": { title: "goes the wrong way", arrow: true, fields: [seconds("for_s", "for longer than", 0.5)] },
     removed: { title: "was at rest and is taken away", fields: [seconds("settled_s", "rested for", 10)] },
   },
   tripwire: {
@@ -22,10 +23,10 @@ const KINDS = {
 const WHEN = { enter: "enters", leave: "leaves", inside: "is inside" };
 const DIRECTIONS = { both: "either way", "a-to-b": "from A to B", "b-to-a": "from B to A" };
 
-/** A fieldset; `value()` gives the rule as it stands in the file, or null for none. */
+/** A fieldset; `value()` gives the rule as it stands in the file, or null for none; `arrow` whether one belongs to it. */
 export class RuleForm {
-  constructor(onChange) {
-    this.onChange = onChange;
+  constructor(onChange, onTurn) {
+    Object.assign(this, { onChange, onTurn });
     this.own = el("div.fields");
     this.labels = el("input", { type: "text", id: "rule-labels", placeholder: "all", autocomplete: "off", list: "known-labels", oninput: onChange });
     this.known = el("datalist", { id: "known-labels" });
@@ -62,8 +63,16 @@ export class RuleForm {
       parts.push(el("label.field", {}, el("span", {}, "Which way"), el("select", { "data-key": "direction", onchange: this.onChange },
         Object.entries(DIRECTIONS).map(([value, title]) => el("option", { value }, title)))));
     }
+    if (kind?.arrow) {
+      parts.push(el("p.muted.hint", { id: "arrow-hint" }, "The arrow in the zone is the right way. Drag its ends, or Tab to them and use the arrow keys."),
+        el("div.buttons", {}, el("button", { type: "button", onclick: this.onTurn }, "Turn the arrow round")));
+    }
     this.own.replaceChildren(...parts);
     this.onChange();
+  }
+
+  get arrow() {
+    return Boolean(KINDS[this.place][this.kind.value]?.arrow);
   }
 
   value() {

@@ -1,11 +1,13 @@
 // One camera's picture with what the agent sees on it.
 
+import { headPath } from "./arrow.js";
 import { el } from "./dom.js";
 
 // Okabe-Ito: eight colours that people with colour-blindness can tell apart.
 const PALETTE = ["#e69f00", "#56b4e9", "#2bc49a", "#f0e442", "#3d9be9", "#ff7a3d", "#e59ac6", "#ffffff"];
 const ZONE = "#ffd34d";
 const TRIPWIRE = "#ff8f4d";
+const ARROW = "#56b4e9";
 const TRAIL_MS = 6000;
 
 export const LAYERS = { boxes: "Boxes", labels: "Labels", trails: "Trails", zones: "Zones", tripwires: "Tripwires" };
@@ -100,6 +102,7 @@ export class Stage {
     const at = ([x, y]) => [x * width, y * height];
     const shown = (places) => Object.entries(places).filter(([name]) => name !== this.leftOut);
     if (layers.zones) for (const [name, zone] of shown(this.camera.zones)) drawZone(pen, name, zone.points.map(at));
+    if (layers.zones) for (const { allowed } of this.camera.rules) if (allowed) drawArrow(pen, allowed.map(at));
     if (layers.tripwires) for (const [name, line] of shown(this.camera.tripwires)) drawTripwire(pen, name, line.points.map(at));
     for (const track of this.tracks ?? []) {
       const colour = PALETTE[track.id % PALETTE.length];
@@ -118,6 +121,15 @@ function drawZone(pen, name, points) {
   stroke(pen, ZONE, 1.5);
   const top = points.reduce((a, b) => (b[1] < a[1] ? b : a));
   drawText(pen, name, top[0], top[1] - 6, ZONE);
+}
+
+/** The right way of a wrong-way rule. */
+function drawArrow(pen, [a, b]) {
+  pen.beginPath();
+  pen.moveTo(...a);
+  pen.lineTo(...b);
+  stroke(pen, ARROW, 2);
+  pen.stroke(new Path2D(headPath(a, b, 12)));
 }
 
 function drawTripwire(pen, name, [a, b]) {

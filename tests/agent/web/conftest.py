@@ -80,16 +80,26 @@ class RunningAgent:
         camera: URL of its only camera.
         web: further lines below `web:`.
         more: further lines of the file.
+        outbox: where it is.
+        within: a command that runs the agent's.
     """
 
-    def __init__(self, folder: Path, camera: str, web: str = "", more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        camera: str,
+        web: str = "",
+        more: str = "",
+        outbox: str = "outbox.sqlite",
+        within: tuple[str, ...] = (),
+    ) -> None:
         self.port = free_port()
         self.config = folder / "edgetrack.yaml"
         self.config.write_text(
             f"""# A porch.
 device: porch
 broker: {{url: "mqtt://127.0.0.1:1"}}
-outbox: {{path: outbox.sqlite}}
+outbox: {{path: {outbox}}}
 web:
   listen: 127.0.0.1:{self.port}
 {web}{more}cameras:
@@ -105,7 +115,7 @@ web:
 """
         )
         self.log = folder / "agent.log"
-        command = [sys.executable, "-m", "agent.cli", "run", "--quiet", str(self.config)]
+        command = [*within, sys.executable, "-m", "agent.cli", "run", "--quiet", str(self.config)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -150,7 +160,7 @@ def start_agent(tmp_path: Path, camera: PlayingCamera) -> Iterator[Callable[...,
     """Start an agent and wait until its page answers."""
     agents: list[RunningAgent] = []
 
-    def start(**options: str) -> RunningAgent:
+    def start(**options: Any) -> RunningAgent:
         agents.append(RunningAgent(tmp_path, camera.url, **options))
         wait_until(agents[-1].answers, 30, "the page's answer")
         return agents[-1]
@@ -248,11 +258,18 @@ class Browser:
                 clickCount=0 if kind == "mouseMoved" else 1,
             )
 
+    def touch(self, *places: tuple[float, float]) -> None:
+        """Put a finger on the first place of the view, in px, move it to the others and lift it."""
+        for kind, place in (("touchStart", places[0]), *(("touchMove", place) for place in places[1:])):
+            points = [{"x": place[0], "y": place[1]}]
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def press(self, key: str, modifiers: int = 0) -> None:
         """Press and release a key by its name."""
         text = {"Enter": "\r"}.get(key)
         codes = {"Enter": 13, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
-                 "Backspace": 8, "Delete": 46}  # fmt: skip
+                 "Backspace": 8, "Delete": 46, "Escape": 27}  # fmt: skip
         known = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key], "modifiers": modifiers}
         self.call("Input.dispatchKeyEvent", type="keyDown", **known, **({"text": text} if text else {}))
         self.call("Input.dispatchKeyEvent", type="keyUp", **known)

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from agent.errors import ConfigError, EdgetrackError, StorageError
-from agent.web.config_edit import snippet, with_change
+from agent.web.config_edit import snippet, with_change, without_place
 from agent.web.config_file import ConfigFile
-from agent.web.trial import draft_of
+from agent.web.trial import draft_of, removal_of
 
 SHAPE = {"points": [[0.1, 0.2], [0.8, 0.2], [0.5, 0.9]]}
 RULE = {"kind": "zone", "zone": "yes", "when": ["enter"]}
@@ -77,6 +77,71 @@ def test_points_of_a_zone_that_is_there_are_replaced(layout: str) -> None:
     assert yaml.safe_load(changed) == expected
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_place_that_was_added_is_taken_out_again_and_every_line_stays(layout: str, ending: str) -> None:
+    text = (HEAD + LAYOUTS[layout]).replace("\n", ending)
+    added = with_change(text, "front", "zones", "yes", SHAPE, RULE)
+    again = without_place(added, "front", "zones", "yes")
+    filled = {k: v for k, v in yaml.safe_load(text)["cameras"]["front"].items() if v not in ({}, [])}
+    left = {k: v for k, v in yaml.safe_load(again)["cameras"]["front"].items() if v not in ({}, [])}
+    assert left == filled
+    if "flow" not in layout:
+        assert again.rstrip() == text.rstrip()
+
+
+GOING = """device: porch
+cameras:
+  front:
+    source: 0  # usb
+    zones:
+      # where cars stand
+      drive: {points: [[0, 0], [1, 0], [1, 1]]}  # mine
+      yard:
+        points:
+          - [0, 0]
+          - [1, 0]
+          - [0, 1]
+    tripwires:
+      gate: {points: [[0, 0], [1, 1]]}
+    rules:
+      - {kind: zone, zone: yard}
+      # both
+      - kind: sequence
+        zones: [yard, drive]
+      - {kind: zone, zone: drive}  # also
+      - kind: tripwire
+        tripwire: gate
+    labels: []
+  back:
+    zones:
+      drive: {points: [[0, 0], [1, 0], [1, 1]]}
+    rules: [{kind: zone, zone: drive}]
+"""
+
+
+def test_place_goes_with_the_rules_that_watch_it_and_with_no_other_line() -> None:
+    left = without_place(GOING, "front", "zones", "drive")
+    gone = set(GOING.splitlines()) - set(left.splitlines())
+    assert gone == {
+        "      drive: {points: [[0, 0], [1, 0], [1, 1]]}  # mine",
+        "      - kind: sequence",
+        "        zones: [yard, drive]",
+        "      - {kind: zone, zone: drive}  # also",
+    }
+    assert without_place(left, "front", "tripwires", "gate").count("gate") == 0
+
+
+def test_last_place_and_last_rule_take_their_sections_with_them() -> None:
+    left = yaml.safe_load(without_place(GOING, "back", "zones", "drive"))["cameras"]["back"]
+    assert not left or (not left.get("zones") and not left.get("rules"))
+
+
+def test_place_that_comes_from_elsewhere_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"cameras\.back\.tripwires\.gate: expected it in this camera's"):
+        without_place(GOING, "back", "tripwires", "gate")
+
+
 def test_snippet_is_the_yaml_of_the_change() -> None:
     assert yaml.safe_load(snippet("front", "zones", "yes", SHAPE, RULE)) == {
         "cameras": {"front": {"zones": {"yes": SHAPE}, "rules": [RULE]}}
@@ -138,3 +203,30 @@ def test_file_that_may_not_be_written_is_refused(file: Path) -> None:
             ConfigFile(file, lambda: None).save("front", draft_of(draft()))
     finally:
         file.parent.chmod(0o755)
+
+
+def test_undo_brings_back_what_was_deleted_until_the_file_changes(file: Path) -> None:
+    config = ConfigFile(file, lambda: None)
+    config.save("front", draft_of(draft()))
+    before = file.read_text()
+    deleted = config.remove("front", removal_of({"place": "tripwire", "name": "line"}))
+    assert "line" not in file.read_text()
+    undone = config.undo(deleted.version)
+    assert file.read_text() == before
+    file.write_text(before + "# by hand\n")
+    with pytest.raises(ConfigError, match="expected the version saved here, got a newer one"):
+        config.undo(undone.version)
+    assert file.read_text() == before + "# by hand\n"
+
+
+def test_zone_that_another_one_excludes_is_not_deleted(file: Path) -> None:
+    points = "{points: [[0, 0], [1, 0], [1, 1]]"
+    file.write_text(
+        file.read_text() + f"    zones:\n      a: {points}}}\n      b: {points}, exclude: [a]}}\n"
+    )
+    before = file.read_text()
+    with pytest.raises(
+        ConfigError, match=r"edgetrack\.yaml:6 cameras\.front\.zones: b\.exclude: expected .* got 'a'"
+    ):
+        ConfigFile(file, lambda: None).remove("front", removal_of({"place": "zone", "name": "a"}))
+    assert file.read_text() == before
