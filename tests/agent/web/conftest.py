@@ -150,9 +150,10 @@ web:
     def close(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(15)
+            self.process.wait(30)
         finally:
             self.process.kill()
+            self.process.wait()
 
 
 @pytest.fixture
