@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agent.alerts.clock import clock_synchronised
 from agent.alerts.outbox_file import Counters, DamagedError, OutboxFile, StoredAlert
-from agent.alerts.outbox_recovery import open_outbox
+from agent.alerts.outbox_recovery import behind, open_outbox
 from agent.alerts.settings import OutboxSettings
 from agent.errors import StorageError
 
@@ -312,12 +312,9 @@ class Outbox:
             self._path, self._settings.synchronous, wall_s=self._wall(), damaged=self._damage_seen
         )
         self._damage_seen = False
+        self._memory = behind(file, self._memory)
         self.generation += 1
         self._take_sizes(file)
         self._counters = self._counters.merged(file.counters)
-        last = file.last_position()
-        if self._memory and min(self._memory) <= last:
-            waiting = list(self._memory.values())
-            self._memory = {last + n: replace(alert, position=last + n) for n, alert in enumerate(waiting, 1)}
-        self._position = max([self._position, last, *self._memory])
+        self._position = max([self._position, file.last_position(), *self._memory])
         return file

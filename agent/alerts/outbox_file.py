@@ -310,7 +310,15 @@ class OutboxFile:
         """Give the space of an emptied outbox back to the disk."""
         if self.path.stat().st_size > _COMPACT_ABOVE:
             self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Bring the WAL into the file, and both to the disk.
+
+        Raises:
+            sqlite3.Error: the disk refuses.
+        """
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Fold the WAL into the file and let go of it."""

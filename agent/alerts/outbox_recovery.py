@@ -66,6 +66,32 @@ def open_outbox(
     return file
 
 
+def behind(file: OutboxFile, memory: dict[int, StoredAlert]) -> dict[int, StoredAlert]:
+    """Those alerts of `memory` that an opened file lacks, by position, behind all that it holds.
+
+    A write that failed may be in the file all the same: its commit stood in the WAL when the disk refused to
+    make it last. So the WAL is brought to the disk before the memory forgets what it holds.
+
+    Args:
+        file: just opened; closed when the disk refuses.
+        memory: what waits for it, by position.
+
+    Raises:
+        sqlite3.Error: the disk refuses.
+    """
+    last = file.last_position()
+    if not memory or min(memory) > last:
+        return memory
+    try:
+        file.checkpoint()
+        known = file.ids()
+    except BaseException:
+        file.close()
+        raise
+    waiting = (alert for alert in memory.values() if alert.id not in known)
+    return {position: replace(alert, position=position) for position, alert in enumerate(waiting, last + 1)}
+
+
 def _carry_over(file: OutboxFile, remains: tuple[Remains, ...]) -> int:
     """Write the alerts of `remains` that the file lacks and that were not gone; how many."""
     counters = file.counters

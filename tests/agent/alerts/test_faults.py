@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.faults import broker_kill, network, publisher_kill
+from tests.faults import broker_kill, disk_full, network, publisher_kill
 from tests.faults.broker import BINARY
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="needs mosquitto (apt-get install mosquitto)")
@@ -35,3 +37,18 @@ def test_link_that_stalls_and_is_cut_loses_none_and_is_noticed_in_time(tmp_path:
     assert (figures["lost"], figures["out_of_order"]) == (0, 0)
     assert figures["packets_lost"] > 0
     assert figures["noticed_max_s"] < 4.5, "twice the keepalive"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to mount a disk")
+@pytest.mark.parametrize("fault", ["read-only", "failing"])
+def test_disk_that_fails_loses_none_and_is_used_again_once_it_works(fault: str, tmp_path: Path) -> None:
+    try:
+        with disk_full.DISKS[fault](tmp_path):
+            pass
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        pytest.skip("this kernel or container lets nobody mount a disk")
+    (tmp_path / "run").mkdir()
+    figures = disk_full.run(tmp_path / "run", fault)
+    assert figures["disk_error"]
+    assert not disk_full.failed(figures)
+    assert (figures["lost"], figures["disk_error_after"]) == (0, None)

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -187,6 +188,31 @@ def test_disk_that_refuses_at_the_start_keeps_alerts_in_memory_until_it_recovers
     assert sequences(outbox) == [2, 3, 4]
     outbox.close()
     assert sequences(make_outbox(path=blocker / "outbox.sqlite")) == [2, 3, 4]
+
+
+def test_write_that_went_through_and_failed_all_the_same_leaves_no_alert_twice(
+    make_outbox: MakeOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    outbox = make_outbox({"monotonic": lambda: now[0]})
+    put(outbox, 3)
+    file = outbox._file
+    assert file is not None
+    write = file.write
+
+    def write_and_fail(**changes: Any) -> None:
+        write(**changes)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    monkeypatch.setattr(file, "write", write_and_fail)
+    put(outbox, 3)
+    assert (outbox.disk_error, outbox.in_memory) == ("disk I/O error", 3)
+    now[0] = 6.0
+    put(outbox)
+    assert (outbox.disk_error, outbox.in_memory, len(outbox)) == (None, 0, 7)
+    assert sequences(outbox) == list(range(1, 8))
 
 
 def test_full_disk_keeps_alerts_in_memory_and_bounds_them(make_outbox: MakeOutbox) -> None:
