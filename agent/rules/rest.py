@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from agent.rules.objects import ObjectTable
 
 _GRACE_S = 1.0
+_SETTLING_S = 2.0
 
 
 class Rest:
     """Objects at rest.
 
     An object rests while its box's centre stays within `max_move` of its own size of the place where it came
-    to rest. Being elsewhere for less than a second is taken for a bad detection, not for a move. The place
-    does not drift along, so slow creeping ends a rest.
+    to rest. That place is the mean of where it was in the first two seconds, so that neither the last step of
+    someone who comes nor one bad box decides. Being elsewhere for less than a second is taken for a bad
+    detection, not for a move. Later the place does not drift along, so slow creeping ends a rest.
 
     Args:
         table: the objects.
@@ -33,6 +35,7 @@ class Rest:
         self._max_move = max_move
         self._place = table.column(np.float64, np.nan, 2)
         self._since_s = table.column(np.float64, np.inf)
+        self._averaged = table.column(np.float64, 0)  # places in the mean
         self._next_place = table.column(np.float64, np.nan, 2)
         self._next_s = table.column(np.float64, 0)
         self._away_s = table.column(np.float64, np.nan)
@@ -62,9 +65,12 @@ class Rest:
         reach = self._max_move * table.sizes
         np.copyto(self._place.data, here, where=table.fresh)
         np.copyto(self._since_s.data, now_s, where=table.fresh)
+        np.copyto(self._averaged.data, 0.0, where=table.fresh)
         offset = here - self._place.data
         near = np.hypot(offset[0], offset[1]) <= reach
-        np.copyto(self._away_s.data, np.nan, where=observed & near)
+        still = observed & near
+        np.copyto(self._away_s.data, np.nan, where=still)
+        self._settle(still & (now_s - self._since_s.data <= _SETTLING_S), offset)
         away = observed & ~near
         if not np.count_nonzero(away):
             return
@@ -77,4 +83,13 @@ class Rest:
         settled = away & (now_s - self._away_s.data >= _GRACE_S)
         np.copyto(self._place.data, self._next_place.data, where=settled)
         np.copyto(self._since_s.data, self._next_s.data, where=settled)
+        np.copyto(self._averaged.data, 1.0, where=settled)
         np.copyto(self._away_s.data, np.nan, where=settled)
+
+    def _settle(self, settling: BoolArray, offset: Float64Array) -> None:
+        """Take the places of this frame into the mean of objects that have come to rest lately."""
+        if not np.count_nonzero(settling):
+            return
+        self._averaged.data += settling
+        share = settling / np.maximum(self._averaged.data, 1.0)
+        self._place.data += np.where(settling, offset * share, 0.0)

@@ -110,7 +110,7 @@ class OccupancyRule(RuleBase):
     """An incident while fewer than this many are inside."""
     for_s: Seconds = 1.0
     """It begins once this held for so long without a break …"""
-    clear_s: Seconds = 1.0
+    clear_s: Seconds = 2.0
     """… and ends once it did not for so long without a break."""
 
     @model_validator(mode="after")
@@ -134,7 +134,7 @@ class CrowdRule(RuleBase):
     """Neighbours are close when their feet are at most this far apart, in heights of the taller one's box."""
     for_s: Seconds = 1.0
     """It begins once it stood for so long without a break …"""
-    clear_s: Seconds = 1.0
+    clear_s: Seconds = 2.0
     """… and ends once it did not for so long without a break."""
 
 

@@ -223,9 +223,7 @@ class _People:
         """Whether the track followed that person at the time, give or take two seconds."""
         until_s = found.begin_s if found.end_s is None else found.end_s
         seen = self._followed.get(found.who or 0, [])
-        return any(
-            who == true.who and found.begin_s - 2.0 <= time_s <= until_s + 2.0 for time_s, who in seen
-        )
+        return any(who == true.who and found.begin_s - 2.0 <= time_s <= until_s + 2.0 for time_s, who in seen)
 
 
 TABLE_RULES: dict[str, Any] = {
@@ -243,7 +241,12 @@ TABLE_RULES: dict[str, Any] = {
         {"name": "table-door", "kind": "sequence", "zones": ["table", "door"], "within_s": 3.0},
         {"name": "left", "kind": "left-scene"},
         {"name": "crowd-of-2", "kind": "crowd", "min_count": 2},
-        {"name": "to-the-left", "kind": "wrong-way", "allowed": [[0.2, 0.5], [0.8, 0.5]], "tolerance_deg": 120},
+        {
+            "name": "to-the-left",
+            "kind": "wrong-way",
+            "allowed": [[0.2, 0.5], [0.8, 0.5]],
+            "tolerance_deg": 120,
+        },
     ],
 }
 TABLE_VISITS = [  # comes into the zone, stands still, walks on, steps out of the zone, is out of sight

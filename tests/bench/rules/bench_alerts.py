@@ -60,7 +60,9 @@ def _print_scene(scene: alert_scenes.AlertScene, by_kind: dict[tuple[str, str], 
         )
         total = np.zeros(3, int)
         for key in keys:
-            ours, theirs = ([one for one in all_ if (one.rule, one.kind) == key] for all_ in (found, scene.true))
+            ours, theirs = (
+                [one for one in all_ if (one.rule, one.kind) == key] for all_ in (found, scene.true)
+            )
             counts = np.array([len(theirs), len(ours), right(ours, theirs, scene.same)])
             _row(list(key), counts)
             total += counts

@@ -26,7 +26,8 @@ class Happening:
         rule: its name.
         kind: of the alert.
         begin_s: when; for what lasts, its begin.
-        end_s: its end; None for what happens at once.
+        end_s: its end; None for what is told at once. A true one that is told at once may have an end: the
+            time until which it may be told.
         who: id of the object, of the truth or of a track; None where nobody says.
     """
 
@@ -90,9 +91,12 @@ def right(found: list[Happening], true: list[Happening], same: SamePerson) -> in
 def _cost(found: Happening, true: Happening, same: SamePerson) -> float:
     if found.who is not None and true.who is not None and not same(found, true):
         return _FAR
-    if found.end_s is None or true.end_s is None:
-        apart_s = abs(found.begin_s - true.begin_s)
+    if found.end_s is None:
+        latest_s = true.begin_s if true.end_s is None else true.end_s
+        apart_s = max(true.begin_s - found.begin_s, found.begin_s - latest_s, 0.0)
         return apart_s if apart_s <= WITHIN_S else _FAR
+    if true.end_s is None:
+        return _FAR
     shared = min(found.end_s, true.end_s) - max(found.begin_s, true.begin_s)
     together = max(found.end_s, true.end_s) - min(found.begin_s, true.begin_s)
     return 1.0 - shared / together if shared >= MIN_OVERLAP * together else _FAR

@@ -37,12 +37,12 @@ FPS = 5.0
 DURATION_S = 78.0
 RED, BLUE, WHITE, OWNER, WAITER = 1, 2, 3, 4, 5
 PARKED = {RED: (0.0, DURATION_S), BLUE: (10.0, 60.0), WHITE: (16.0, 66.0)}
-REST_S, ALONE_S, SETTLED_S = 10.0, 15.0, 10.0
+REST_S, ALONE_S, SETTLED_S, ABSENT_S = 10.0, 15.0, 10.0, 3.0
 RULES: dict[str, Any] = {
     "rules": [
         {"name": "parked", "kind": "stopped", "min_s": REST_S, "labels": ["car"]},
         {"name": "left-alone", "kind": "abandoned", "min_s": ALONE_S, "labels": ["car"]},
-        {"name": "taken", "kind": "removed", "settled_s": SETTLED_S, "absent_s": 3.0, "labels": ["car"]},
+        {"name": "taken", "kind": "removed", "settled_s": SETTLED_S, "absent_s": ABSENT_S, "labels": ["car"]},
     ],
 }
 
@@ -96,7 +96,7 @@ def happens(truths: list[FrameTruth]) -> list[Happening]:
     for car, (from_s, until_s) in PARKED.items():
         true.append(Happening("parked", "stopped", from_s, until_s, car))
         if until_s < DURATION_S:
-            true.append(Happening("taken", "removed", until_s + 3.0, None, car))
+            true.append(Happening("taken", "removed", until_s, until_s + ABSENT_S, car))
     owners = {RED: None, BLUE: OWNER, WHITE: WAITER}
     for car, owner in owners.items():
         from_s, until_s = PARKED[car]
@@ -123,10 +123,10 @@ def _together(truth: FrameTruth, car: int, owner: int | None) -> bool:
 
 
 def _stretches(times: list[float]) -> Iterator[tuple[float, float]]:
-    """(first, last) of times that follow each other, gaps of less than five seconds left aside."""
+    """(first, last) of times that follow each other."""
     first = 0
     for row in range(1, len(times) + 1):
-        if row == len(times) or times[row] - times[row - 1] > 5.0:
+        if row == len(times) or times[row] - times[row - 1] > 1.5 / FPS:
             yield times[first], times[row - 1]
             first = row
 
@@ -164,8 +164,9 @@ def parking() -> AlertScene:
         for truth in truths:
             rows = _seen(truth)
             ages = np.array([truth.time_s - born.setdefault(int(i), truth.time_s) for i in truth.ids[rows]])
-            yield truth.time_s, tracks_of(
-                truth.clipped_boxes(SIZE)[rows], truth.ids[rows], truth.labels[rows], ages
+            yield (
+                truth.time_s,
+                tracks_of(truth.clipped_boxes(SIZE)[rows], truth.ids[rows], truth.labels[rows], ages),
             )
 
     def annotated() -> Iterator[Any]:
