@@ -1,48 +1,86 @@
-"""The documentation's example: train, convert, evaluate, all through the programs' own commands."""
+"""The front page's example, as it stands there: train, convert, evaluate, and run on the agent."""
 
 from __future__ import annotations
 
-import json
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from agent.records import ImageArray, IntArray
 
-def _write_stripes(path: Path, count: int, seed: int) -> None:
-    """Noisy 16×16 pictures of upright, lying and slanted stripes."""
+ROOT = Path(__file__).parents[2]
+FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)
+
+
+def _readme_commands() -> list[list[str]]:
+    """Words of every command in the README's blocks with `train classifier` or `classify`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = [
+        part for part in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "train classifier" in part
+    ]
+    lines = block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def _digits(count: int, seed: int) -> tuple[ImageArray, IntArray]:
+    """(N, 28, 28) uint8 noisy printed digits, and which they are."""
     rng = np.random.default_rng(seed)
-    classes = rng.integers(0, 3, count)
-    y, x = np.mgrid[0:16, 0:16]
-    waves = np.stack([x, y, (x + y) / np.sqrt(2)])[classes] + rng.uniform(0, 6, (count, 1, 1))
-    images = 128 + 70 * np.sin(waves * 1.3) + rng.normal(0, 35, waves.shape)
-    names = np.array(["up", "flat", "slant"])
-    np.savez(path, x=np.clip(images, 0, 255).astype(np.uint8), y=classes, classes=names)
+    digits = rng.integers(0, 10, count)
+    images = np.zeros((count, 28, 28), np.uint8)
+    for image, digit in zip(images, digits.tolist(), strict=True):
+        font, scale = FONTS[rng.integers(len(FONTS))], float(rng.uniform(0.7, 0.9))
+        place = (int(rng.integers(3, 9)), int(rng.integers(20, 25)))
+        cv2.putText(image, str(digit), place, font, scale, 255, 2)
+    noisy = images + rng.normal(0, 12, images.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), digits
 
 
-def _run(module: str, *words: str, folder: Path) -> str:
-    program = f"from {module} import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def _option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
 
 
 @pytest.mark.slow
-def test_classifier_from_arrays_to_scores_of_its_int8_bundle(tmp_path: Path) -> None:
-    _write_stripes(tmp_path / "train.npz", 480, 0)
-    _write_stripes(tmp_path / "test.npz", 120, 1)
-    small = ["-s", "stem=8", "-s", "stages=[16, 16]", "-s", "epochs=6", "-s", "learning_rate=5e-3"]
-    files = ["-s", "data=train.npz", "-s", "held_out=test.npz", "-s", "output=run", "-s", "name=stripes"]
-    _run("models.cli", "train", "classifier", *files, *small, folder=tmp_path)
-    inputs = ["--calibration", "run/calibration.npz", "--evaluate", "run/held_out.npz"]
-    converting = ["convert", "run/best.keras", "--spec", "run/stripes.json", *inputs, "-o", "bundle", "-q"]
-    _run("converter.cli", *converting, folder=tmp_path)
-    judging = ["evaluate", "classification", "-m", "bundle/stripes.tflite", "-d", "test.npz", "--json"]
-    scores = json.loads(_run("models.cli", *judging, folder=tmp_path))
-    assert scores["pictures"] == 120
-    assert scores["accuracy"] >= 0.95
-    assert np.trace(scores["confusion"]) == round(scores["accuracy"] * 120)
+def test_the_readmes_classifier_example_runs(tmp_path: Path) -> None:
+    """With printed digits in place of MNIST; fewer of them, in smaller batches."""
+    commands = _readme_commands()
+    programs = [" ".join(words[:2]) for words in commands]
+    assert programs[:3] == [
+        "edgetrack-models train",
+        "edgetrack-convert convert",
+        "edgetrack-models evaluate",
+    ]
+    shutil.copytree(ROOT / "models" / "training" / "configs", tmp_path / "models" / "training" / "configs")
+    for name, count, seed in (("mnist_train.npz", 2000, 0), ("mnist_test.npz", 200, 1)):
+        x, y = _digits(count, seed)
+        np.savez(tmp_path / name, x=x, y=y)
+    folder = Path(sys.executable).parent
+    said: dict[str, str] = {}
+    for words in commands:
+        if "classify" in words:
+            pictures = tmp_path / _option(words, "--source")
+            pictures.mkdir()
+            for number, (image, digit) in enumerate(zip(*_digits(20, 2), strict=True)):
+                cv2.imwrite(str(pictures / f"{number}-{digit}.png"), image)
+        small = ["--set", "batch_size=32", "--set", "epochs=4"] if words[1] == "train" else []
+        done = subprocess.run(
+            [str(folder / words[0]), *words[1:], *small],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        said[words[1]] = done.stdout
+    accuracy = re.search(r"accuracy ([\d.]+)", said["evaluate"])
+    assert accuracy is not None
+    assert float(accuracy[1]) >= 0.9
+    if "classify" in said:
+        rows = [re.match(r"\d+-(\d)\.png: (\d) ", line) for line in said["classify"].splitlines()]
+        assert sum(row is not None and row[1] == row[2] for row in rows) >= 17
