@@ -51,9 +51,23 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def is_full(error: OSError) -> bool:
+    """The disk has no room left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _storage_error(output: Path, error: OSError) -> StorageError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    hint = "make room and convert again; nothing was written" if full else "choose another --output"
+    hint = "make room and convert again; nothing was written" if is_full(error) else "choose another --output"
     return StorageError(
         str(error.filename or output), f"expected a place to write to, got: {error.strerror or error}", hint
+    )
+
+
+def temporary_storage_error(error: OSError) -> StorageError:
+    """For what failed outside of `staged`: of files, only temporary ones are written there."""
+    hint = "make room there, or set TMPDIR to another folder; nothing was written"
+    return StorageError(
+        str(error.filename or os.environ.get("TMPDIR", "the temporary folder")),
+        f"expected files that can be read and written, got: {error.strerror or error}",
+        hint if is_full(error) else "",
     )

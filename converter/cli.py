@@ -7,6 +7,7 @@ NumPy) inside the function that needs it: `--help` answers without any of them.
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -36,9 +37,17 @@ app.command("compile")(compile_command)
 
 
 def main() -> None:
-    """Entry point: an `EdgetrackError` becomes one line on stderr and its own exit code."""
+    """Entry point: an `EdgetrackError` or a full disk becomes one line on stderr and an exit code."""
     try:
         app()
     except EdgetrackError as error:
-        print(f"edgetrack-convert: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        _end(error)
+    except OSError as error:
+        from converter.bundle import temporary_storage_error
+
+        _end(temporary_storage_error(error))
+
+
+def _end(error: EdgetrackError) -> NoReturn:
+    print(f"edgetrack-convert: {error}", file=sys.stderr)
+    raise SystemExit(error.exit_code) from None

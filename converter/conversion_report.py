@@ -115,7 +115,7 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
         ),
         remedies=outcome.remedies,
         ranges=_ranges(engine, best),
-        layers=tuple(layer_errors(engine.float_path, best.path, samples)),
+        layers=tuple(layer_errors(engine.rewritten_path(), best.path, samples)),
         edgetpu=judge(file),
         examples=_examples(outcome),
         runtimes=runtimes,

@@ -117,6 +117,12 @@ class Engine:
         """Go back to how things were."""
         self.content, self._observed, self.limits = state.content, state.observed, state.limits
 
+    def rewritten_path(self) -> Path:
+        """The float content as it is quantised now, in a file: what the int8 file's layers stand for."""
+        path = self.folder / "rewritten.tflite"
+        path.write_bytes(self.content)
+        return path
+
     def correct(self, content: bytes) -> None:
         """Go on with a content whose ranges stay as they were (corrected biases)."""
         self.content = content

@@ -13,7 +13,7 @@ from converter.report.content import Remedy
 from converter.tflite_edit.bias import correct_biases, layer_inputs
 from converter.tflite_edit.edit import EditableModel
 from converter.tflite_edit.equalize import equalize
-from converter.tflite_edit.silu import equalize_silus, find_silus
+from converter.tflite_edit.silu import equalize_silus, statistics_needed
 
 Measure = Callable[[Path], Parity]
 
@@ -59,7 +59,7 @@ def rescue(
     if best.parity.failures:
         before = engine.state()
         edited = EditableModel(engine.content)
-        statistics = engine.channel_statistics([silu.argument for silu in find_silus(edited)])
+        statistics = engine.channel_statistics(statistics_needed(edited))
         limits = equalize_silus(edited, statistics.low, statistics.high)
         if limits:
             engine.change(edited.content(), {**engine.limits, **limits})

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from agent.errors import EdgetrackError, ModelError
+from converter.bundle import is_full, temporary_storage_error
 
 _LENGTH = struct.Struct(">Q")
 _QUIET = {
@@ -30,6 +31,8 @@ _QUIET = {
 }  # fmt: skip
 _MIN_MEMORY = 8 * 2**30
 """TensorFlow reserves several gibibytes of addresses that it never fills."""
+
+_NO_MEMORY = "a need for more memory than this machine has"
 
 Progress = Callable[[str], None]
 
@@ -48,6 +51,8 @@ class Worker:
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        # What TensorFlow leaves behind goes with the worker, which is killed and cannot tidy up.
+        self._folder = tempfile.TemporaryDirectory(prefix="edgetrack-worker-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +62,7 @@ class Worker:
     ) -> None:
         self.close()
         self._log.close()
+        self._folder.cleanup()
 
     def call(
         self, function: str, *args: Any, on: Path, progress: Progress | None = None, **kwargs: Any
@@ -111,8 +117,8 @@ class Worker:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "converter.worker"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env={**os.environ, **_QUIET},
-                bufsize=0,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, bufsize=0,
+                env={**os.environ, **_QUIET, "TMPDIR": self._folder.name},
             )  # fmt: skip
         if self._process.stdin is None or self._process.stdout is None:
             raise ModelError("worker", "expected pipes to the child process, got none")
@@ -192,9 +198,13 @@ def _answer(name: str, args: Any, kwargs: Any) -> tuple[str, Any]:
     except EdgetrackError as error:
         return "error", error
     except MemoryError:
-        return "failure", "a need for more memory than this machine has"
+        return "failure", _NO_MEMORY
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises is reported to the parent
+        if isinstance(error, OSError) and is_full(error):
+            return "error", temporary_storage_error(error)
         first = next(iter(str(error).strip().splitlines()), "")
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is not imported here
+            return "failure", _NO_MEMORY
         return "failure", f"{type(error).__name__}: {first[:300]}"
 
 

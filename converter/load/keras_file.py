@@ -41,6 +41,8 @@ def open_keras(path: Path, options: LoadOptions) -> tuple[Any, int]:
         raise
     except Exception as error:
         # Keras raises whatever its layers raise; all of it means that this file does not make a model.
+        if type(error).__name__ == "ResourceExhaustedError":
+            raise MemoryError from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = (
             "layers of your own: export a SavedModel instead"

@@ -10,11 +10,14 @@ so the convolution computes z (its weights and bias divided by s), one product w
 argument, and the next convolution's weights are multiplied by s. Each channel of z and of the result uses all
 256 codes, whereas a stem like YOLOX-nano's has channels that reach 130 beside others that reach 1. The
 argument of σ may be clipped to ±8 as σ is flat beyond, and so may z where x is below -6: silu is 0 there.
+
+What a CONCATENATION joins shares one scale, so SiLUs that meet in one are equalised together: to 1, or to the
+reach of what they are joined with where that cannot be equalised. Else one part would be left with few codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,36 +76,106 @@ def silu_limits(model: EditableModel) -> dict[int, tuple[float, float]]:
     return {silu.argument: (FLAT_BELOW, np.inf) for silu in find_silus(model)}
 
 
+def statistics_needed(model: EditableModel) -> list[int]:
+    """The activations whose smallest and largest values `equalize_silus` asks for."""
+    joined = [tensor for operator in model.named("CONCATENATION") for tensor in operator.inputs]
+    wanted = dict.fromkeys([*(silu.argument for silu in find_silus(model)), *joined])
+    return [tensor for tensor in wanted if model.constant(tensor) is None]
+
+
 def equalize_silus(
     model: EditableModel, low_of: Mapping[int, NDArray[Any]], high_of: Mapping[int, NDArray[Any]]
 ) -> dict[int, tuple[float, float]]:
     """Equalise every SiLU where it helps and all that reads it can take up the factors, in place.
 
     Args:
-        low_of, high_of: by activation tensor, the smallest and largest value of each channel.
+        low_of, high_of: by activation tensor (`statistics_needed`), the smallest and largest value of each
+            channel.
 
     Returns:
-        Bounds for the activations that this made: z in -1..1 and the argument of σ; empty when nothing
-            changed.
+        Bounds for the activations that this made: z within the size of its group, and the argument of σ;
+            empty when nothing changed.
     """
     limits: dict[int, tuple[float, float]] = {}
-    for silu in find_silus(model):
-        low, high = low_of[silu.argument], high_of[silu.argument]
-        reach = np.maximum(high, np.minimum(-low, -FLAT_BELOW)).astype(np.float64)
-        if reach.max() < MIN_SPREAD * max(float(np.median(reach)), 1e-6):
+    able = [silu for silu in find_silus(model) if _readers(model, silu.result, 0) is not None]
+    for group, size in _groups(model, able, low_of, high_of):
+        reaches = [_reach(silu, low_of, high_of) for silu in group]
+        if all(own.max() < MIN_SPREAD * max(float(np.median(own)), 1e-6) for own in reaches):
             continue
-        targets = _readers(model, silu.result, 0)
-        if targets is None:
-            continue
-        # Whole multiples of one step, so that the constant is exact in int8.
-        step = reach.max() / 127
-        factor = (np.clip(np.ceil(reach / step), 1, 127) * step).astype(np.float32)
-        _scale_outputs(model, silu.convolution, 1 / factor)
-        for operator, offset in targets:
-            _scale_inputs(model, operator, offset, factor)
-        limits[silu.argument] = (-1.0, np.inf)
-        limits[_insert_factor(model, silu, factor)] = (-GATE_LIMIT, GATE_LIMIT)
+        for silu, reach in zip(group, reaches, strict=True):
+            # Whole multiples of one step, so that the constant is exact in int8.
+            step = reach.max() / size / 127
+            factor = (np.clip(np.ceil(reach / size / step), 1, 127) * step).astype(np.float32)
+            _scale_outputs(model, silu.convolution, 1 / factor)
+            for operator, offset in _readers(model, silu.result, 0) or ():
+                _scale_inputs(model, operator, offset, factor)
+            limits[silu.argument] = (-size, np.inf)
+            limits[_insert_factor(model, silu, factor)] = (-GATE_LIMIT, GATE_LIMIT)
     return limits
+
+
+def _reach(
+    silu: Silu, low_of: Mapping[int, NDArray[Any]], high_of: Mapping[int, NDArray[Any]]
+) -> NDArray[np.float64]:
+    """How far from 0 each channel of the argument goes, what lies on σ's flat side left out."""
+    low, high = low_of[silu.argument], high_of[silu.argument]
+    return np.maximum(high, np.minimum(-low, -FLAT_BELOW)).astype(np.float64)
+
+
+def _groups(
+    model: EditableModel,
+    silus: Sequence[Silu],
+    low_of: Mapping[int, NDArray[Any]],
+    high_of: Mapping[int, NDArray[Any]],
+) -> list[tuple[list[Silu], float]]:
+    """SiLUs that meet in CONCATENATIONs, with the size that they shall have there."""
+    groups: list[tuple[list[Silu], float, set[int]]] = []
+    results = {silu.result for silu in silus}
+    for silu in silus:
+        joins = _joins(model, silu.result)
+        others = [
+            tensor
+            for operator in model.named("CONCATENATION")
+            if operator.outputs[0] in joins
+            for tensor in operator.inputs
+            if tensor in high_of and not _sources(model, tensor) <= results
+        ]
+        reaches = [max(float(np.max(high_of[own])), -float(np.min(low_of[own]))) for own in others]
+        size = max(reaches, default=0.0)
+        met = [own for own in groups if own[2] & joins]
+        groups = [own for own in groups if not own[2] & joins]
+        members = [silu for own in met for silu in own[0]]
+        groups.append(
+            (
+                [*members, silu],
+                max([size, *(own[1] for own in met)]),
+                joins.union(*(own[2] for own in met)),
+            )
+        )
+    return [(members, size or 1.0) for members, size, _ in groups]
+
+
+def _joins(model: EditableModel, tensor: int) -> set[int]:
+    """Results of the CONCATENATIONs that a tensor goes into, straight or through what passes it on."""
+    found: set[int] = set()
+    for reader in model.consumers(tensor):
+        kind = model.operator_name(reader)
+        if kind == "CONCATENATION":
+            found.add(reader.outputs[0])
+        if kind == "CONCATENATION" or kind in _PASSING:
+            found |= _joins(model, reader.outputs[0])
+    return found
+
+
+def _sources(model: EditableModel, tensor: int) -> set[int]:
+    """What a tensor's values were before operators that only pass on or join them."""
+    producer = model.producer(tensor)
+    if producer is None:
+        return {tensor}
+    kind = model.operator_name(producer)
+    if kind == "CONCATENATION":
+        return {source for own in producer.inputs for source in _sources(model, own)}
+    return _sources(model, producer.inputs[0]) if kind in _PASSING else {tensor}
 
 
 def _readers(model: EditableModel, tensor: int, offset: int) -> list[tuple[Any, int]] | None:
