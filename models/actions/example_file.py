@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from agent.actions.history import FEATURES, STEPS
 from agent.errors import DataError, StorageError
 from models.actions.examples import ACTION_LABELS, ActionExamples
+from models.data.npz_file import read_arrays
 
 
 def save_examples(path: Path, examples: ActionExamples) -> None:
@@ -35,12 +35,9 @@ def load_examples(path: Path) -> ActionExamples:
         DataError: the file holds none, or ones of other features or actions.
     """
     advice = "make it with edgetrack-models scene actions"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            features, classes, tracks = file["x"], file["y"], file["tracks"]
-            names = tuple(str(name) for name in file["classes"])
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(str(path), f"expected examples of actions, got {error}", advice) from error
+    stored = read_arrays(path, "examples of actions", ("x", "y", "tracks", "classes"), advice)
+    features, classes, tracks = stored["x"], stored["y"], stored["tracks"]
+    names = tuple(str(name) for name in stored["classes"])
     count = len(features)
     if features.shape[1:] != (STEPS, FEATURES) or classes.shape != (count,) or tracks.shape != (count,):
         raise DataError(

@@ -12,6 +12,7 @@ import numpy as np
 from agent.errors import DataError
 from agent.records import ImageArray, IntArray
 from models.data.detection_set import IMAGE_SUFFIXES, read_picture
+from models.data.npz_file import read_arrays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +59,9 @@ def load_classification_set(
 
 
 def _npz(path: Path, labels: tuple[str, ...]) -> ClassificationSet:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            images, classes = stored["x"], stored["y"]
-            names = tuple(str(name) for name in stored["classes"]) if "classes" in stored.files else ()
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(str(path), f"expected an .npz with x and y, got {error}") from error
+    stored = read_arrays(path, "an .npz with x and y", ("x", "y"))
+    images, classes = stored["x"], stored["y"]
+    names = tuple(str(name) for name in stored.get("classes", ()))
     if (
         images.dtype != np.uint8
         or images.ndim not in (3, 4)

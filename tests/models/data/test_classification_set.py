@@ -56,6 +56,26 @@ def test_file_that_is_no_npz_is_one_clear_line(tmp_path: Path) -> None:
         load_classification_set(tmp_path / "set.csv")
 
 
+def test_damaged_npz_is_one_clear_line(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez_compressed(tmp_path / "set.npz", x=x, y=np.zeros(40, np.int64))
+    whole = (tmp_path / "set.npz").read_bytes()
+    holes = bytearray(whole)
+    holes[200:400] = bytes(200)
+    for content in (whole[: len(whole) // 2], bytes(holes), b""):
+        (tmp_path / "cut.npz").write_bytes(content)
+        with pytest.raises(DataError, match=r"cut\.npz: expected an \.npz with x and y, got ") as caught:
+            load_classification_set(tmp_path / "cut.npz")
+        assert "\n" not in str(caught.value)
+    np.savez(tmp_path / "other.npz", x=x, z=x)
+    with pytest.raises(DataError, match=r"other\.npz: expected an \.npz with x and y, got x, z without y"):
+        load_classification_set(tmp_path / "other.npz")
+    with (tmp_path / "single.npz").open("wb") as file:
+        np.save(file, x)
+    with pytest.raises(DataError, match="got a single array"):
+        load_classification_set(tmp_path / "single.npz")
+
+
 def _folder(path: Path) -> Path:
     for number, name in enumerate(("apple", "pear")):
         (path / name).mkdir(parents=True)
