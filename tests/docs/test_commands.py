@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import re
 import shlex
@@ -14,11 +16,16 @@ from pathlib import Path
 import click
 import pytest
 import typer
+import yaml
 
+from tests.conftest import Mosquitto
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks
 
 SHELL = all_blocks("sh")
 _PROGRAMS = {"edgetrack-agent": "agent", "edgetrack-models": "models", "edgetrack-convert": "converter"}
+_INLINE = re.compile(r"`((?:edgetrack-(?:agent|models|convert)) [a-z][^`]*)`")
+_ENDLESS = re.compile(r"^(?=edgetrack-agent watch\b|mosquitto_sub\b)", re.MULTILINE)
+_ENDED = 'ended_after_3_s() { timeout -s INT 3 "$@" || test $? = 124; }'
 _TARGET = re.compile(r"^([a-z][a-z0-9-]*):", re.MULTILINE)
 
 
@@ -40,21 +47,31 @@ def commands() -> Iterator[tuple[Block, list[str]]]:
 COMMANDS = list(commands())
 
 
-@pytest.mark.parametrize("block", [block for block in SHELL if block.page.name != "README.md"], ids=str)
+@pytest.mark.parametrize("block", SHELL, ids=str)
 def test_every_shell_block_says_whether_it_runs(block: Block) -> None:
-    """README.md is a front page and shows no marks it can do without: there, none means `not run`."""
     assert re.match(r"run$|run: .+|not run: .+", block.mark), (
         f"{block}: expected `<!-- run -->` or `<!-- not run: why -->` in the line before the block"
     )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the blocks run: a configuration, a clip and a model lie there."""
-    path = tmp_path_factory.mktemp("docs")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a page's blocks run: the demo's clip and model lie there."""
+    path = tmp_path / "page"
+    path.mkdir()
     shutil.copy(ROOT / "agent" / "demo" / "street.mp4", path / "VIDEO.mp4")
     shutil.copy(ROOT / "models" / "artefacts" / "motion_lstm.tflite", path / "model.tflite")
+    for name in ("MODEL.tflite", "MODEL.json"):
+        shutil.copy((ROOT / "models" / "artefacts" / "street").with_suffix(Path(name).suffix), path / name)
     return path
+
+
+def configuration(broker: str) -> str:
+    """The README's, of the demo's clip and zone."""
+    demo = yaml.safe_load((ROOT / "agent" / "demo" / "demo.yaml").read_text())["cameras"]["street"]
+    camera = {**demo, "source": "VIDEO.mp4", "detector": {"model": "MODEL.tflite"}}
+    content = {"device": "porch", "broker": {"url": broker}, "cameras": {"front": camera}}
+    return yaml.safe_dump({**content, "outbox": {"path": "outbox.sqlite"}})
 
 
 @pytest.mark.parametrize(
@@ -62,24 +79,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [page for page in PAGES if any(b.mark.startswith("run") for b in blocks(page))],
     ids=lambda p: p.name,
 )
-def test_blocks_marked_run_do_run(page: Path, folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+def test_blocks_marked_run_do_run(page: Path, folder: Path, mosquitto: Mosquitto) -> None:
+    """Against a broker of the test's own; what never ends by itself is ended after three seconds."""
     shown = [block for block in blocks(page) if block.language == "sh" and block.mark.startswith("run")]
     if not any("init edgetrack.yaml" in block.text for block in shown):
-        (tmp_path / "edgetrack.yaml").write_text(
-            "device: porch\nbroker: {url: 'mqtt://127.0.0.1:1'}\n"
-            "cameras: {front: {source: VIDEO.mp4, detector: {kind: motion}}}\n"
-        )
+        (folder / "edgetrack.yaml").write_text(configuration(mosquitto.url))
     programs = Path(sys.executable).parent
     for block in shown:
+        text = _ENDLESS.sub("ended_after_3_s ", block.text)
+        text = text.replace("edgetrack-agent watch ", f"edgetrack-agent watch --broker {mosquitto.url} ")
+        text = text.replace("--broker mqtt://localhost ", "")
+        text = text.replace("-h localhost", f"-h {mosquitto.host} -p {mosquitto.port}")
         result = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block.text],
-            cwd=tmp_path,
+            ["bash", "-euo", "pipefail", "-c", f"{_ENDED}\n{text}"],
+            cwd=folder,
             env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "TERM": "dumb"},
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
         assert result.returncode == 0, f"{block}: {result.stdout}{result.stderr}"
 
@@ -102,6 +120,38 @@ def test_every_documented_option_exists(program: str) -> None:
             pytest.fail(f"{block}: {' '.join(words)}: {error}")
         checked += 1
     assert checked >= 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_sentences_exist(page: Path) -> None:
+    """Their names and options; what they need beside is left out in a sentence."""
+    for text in _INLINE.findall(page.read_text(encoding="utf-8")):
+        program, *arguments = shlex.split(text.replace("…", ""))
+        with contextlib.suppress(typer.BadParameter):  # one that is missing among them
+            parse(program, arguments)
+
+
+_SCRIPTS = [(block, words) for block, words in COMMANDS if "python" in Path(words[0]).name and len(words) > 1]
+
+
+@pytest.mark.parametrize(("block", "words"), [c for c in _SCRIPTS if c[1][1].endswith(".py")], ids=str)
+def test_options_of_documented_scripts_exist(block: Block, words: list[str]) -> None:
+    asked = [word for word in words[2:] if word.startswith("--")]
+    if not asked:
+        assert ast.parse((ROOT / words[1]).read_text())
+        return
+    shown = subprocess.run(
+        [sys.executable, words[1], "--help"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert shown.returncode == 0, f"{block}: {shown.stderr}"
+    for option in asked:
+        assert option in shown.stdout, f"{block}: {option}"
 
 
 def parse(program: str, arguments: list[str]) -> None:
