@@ -156,7 +156,8 @@ class Operations:
             if command.rule is None or command.rule in pipeline.rules.armed
         ]
         if not chosen:
-            raise EdgetrackError("rule", f"expected the name of a rule, got {command.rule}")
+            rules = {rule for pipeline in self._cameras(command.camera) for rule in pipeline.rules.armed}
+            raise EdgetrackError("rule", f"expected one of {', '.join(sorted(rules))}, got {command.rule}")
         for pipeline in chosen:
             pipeline.call(partial(pipeline.rules.set_armed, command.armed, command.rule))
         self._save_due_s = 0.0
@@ -175,6 +176,7 @@ class Operations:
             raise EdgetrackError("place", f"expected one of {', '.join(sorted(places))}, got {command.place}")
         for pipeline in cameras:
             pipeline.call(partial(pipeline.rules.reset_counts, command.place))
+        self.tick()
 
     def _set_min_score(self, command: SetMinScore) -> Mapping[str, Any]:
         (pipeline,) = self._cameras(command.camera)

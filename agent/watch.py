@@ -22,6 +22,8 @@ from agent.config import load_config, make_section
 from agent.snapshot_folder import SnapshotFolder
 
 _ROWS = 20
+_FRAME_LINES = 6
+"""Lines of the screen that hold no alert: title, heading, rules, the cursor's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class _Screen:
     """The last alerts and gaps as a table, the devices and what is in sight below it."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._rows: deque[AlertPayload | SequenceGap] = deque(maxlen=_ROWS)
         self._devices: dict[str, DeviceStatus] = {}
         self._in_sight: dict[tuple[str, str], str] = {}
@@ -157,14 +160,17 @@ class _Screen:
     def _picture(self) -> Group:
         missing = f", {self._missing} missing" if self._missing else ""
         title = f"{self._alerts} alerts{missing}"
-        table = Table("time", "device", "camera", "rule", "what", "where", "object", "age", title=title)
-        for row in self._rows:
+        below = [*(_printable(str(status)) for status in self._devices.values()), *self._in_sight.values()]
+        table = Table(title=title)
+        for heading in ("time", "device", "camera", "rule", "what", "where", "object", "age"):
+            table.add_column(heading, no_wrap=True)
+        room = max(self._console.height - _FRAME_LINES - len(below), 1)  # the newest stay on the screen
+        for row in list(self._rows)[-room:]:
             if isinstance(row, SequenceGap):
-                table.add_row("", Text(_printable(str(row)), style="bold red"))
+                table.add_row(*_gap_cells(row), style="bold red")
             else:
                 table.add_row(*_cells(row))
-        below = [*(_printable(str(status)) for status in self._devices.values()), *self._in_sight.values()]
-        return Group(table, *(Text(line) for line in below))
+        return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in below))
 
     def __enter__(self) -> _Screen:
         self._live.start()
@@ -189,13 +195,19 @@ def _cells(alert: AlertPayload) -> tuple[Text, ...]:
     return tuple(Text(_printable(cell)) for cell in cells)
 
 
+def _gap_cells(gap: SequenceGap) -> tuple[Text, ...]:
+    count = gap.last - gap.first + 1
+    cells = ("", gap.device, "", f"{count} alerts missing", f"{gap.first} to {gap.last}")
+    return tuple(Text(_printable(cell)) for cell in cells)
+
+
 def alert_line(alert: AlertPayload) -> str:
     """One alert as a line for people."""
     track = alert.track
     parts = [
         _clock(alert),
-        f"{alert.camera}: {alert.rule}",
-        _what(alert),
+        f"{alert.device} {alert.camera}: {alert.rule}",
+        " ".join(part for part in (_what(alert), alert.zone or alert.tripwire) if part),
         str(alert.evidence.get("direction", "")),
         f"{track.label} {track.id} ({track.score:.2f}, seen for {track.age_s:.1f} s)" if track else "",
     ]

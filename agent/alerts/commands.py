@@ -29,6 +29,7 @@ _log = logging.getLogger("edgetrack.commands")
 MAX_REQUEST_BYTES = 4096
 _PER_SECOND, _BURST = 5.0, 20.0
 _REMEMBERED = 100
+_SHOWN = 40
 _NAME = re.compile(r"[a-z_]{1,32}")
 
 
@@ -154,9 +155,32 @@ def parse_request(name: str, payload: bytes) -> Command:
     try:
         return kind.model_validate_json(payload or b"{}")
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
+        first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise CommandError(f"{name} {place}".rstrip(), first["msg"]) from error
+        raise CommandError(f"{name} {place}".rstrip(), _fault(first["type"], first, kind)) from error
+
+
+def _fault(fault: str, detail: Mapping[str, Any], kind: type[Command]) -> str:
+    """`expected X, got Y` for one pydantic error."""
+    context = detail.get("ctx", {})
+    if fault == "missing":
+        return "expected a value, got nothing"
+    if fault == "extra_forbidden":
+        return f"expected one of {', '.join(kind.model_fields)}, got an unknown field"
+    if fault == "json_invalid":
+        return f"expected a JSON object, got a fault: {context['error']}"
+    if fault.startswith("model"):
+        return "expected a JSON object, got something else"
+    shown = repr(detail["input"])
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+    if fault.startswith("bool"):
+        return f"expected true or false, got {shown}"
+    if fault == "string_pattern_mismatch":
+        return f"expected letters, digits, _ and - (64 at most, the first no - or _), got {shown}"
+    wanted = str(detail["msg"]).partition(",")[0]
+    for opening in ("Input should be ", "String should have "):
+        wanted = wanted.removeprefix(opening)
+    return f"expected {wanted}, got {shown}"
 
 
 class CommandHandler:

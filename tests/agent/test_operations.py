@@ -109,7 +109,11 @@ def test_disarming_one_rule_leaves_the_other_and_is_published(device: Device) ->
 @pytest.mark.parametrize(
     ("name", "fields", "expected"),
     [
-        ("set_armed", {"armed": False, "rule": "none"}, "rule: expected the name of a rule, got none"),
+        (
+            "set_armed",
+            {"armed": False, "rule": "none"},
+            "rule: expected one of tripwire-street, zone-drive, got none",
+        ),
         ("set_armed", {"armed": False, "camera": "none"}, "camera: expected one of street, got none"),
         ("reset_counts", {"place": "none"}, "place: expected one of drive, street, got none"),
         ("pause", {"camera": "none"}, "camera: expected one of street, got none"),
