@@ -1,8 +1,11 @@
 #!/bin/sh
 # Install the agent as a systemd service, or bring an installation up to date: run it as often as you like.
 #
-#   sudo make install-device              what `sudo sh systemd/install-device.sh` does
-#   sudo make install-device EXTRAS=coral with tflite-runtime 2.14 for an Edge TPU (Python 3.11)
+#   sudo make install-device                      what `sudo sh systemd/install-device.sh` does
+#   sudo make install-device EXTRAS=web,metrics   with the live page and the Prometheus endpoint
+#   sudo make install-device EXTRAS=coral         with tflite-runtime 2.14 for an Edge TPU (Python 3.11)
+#
+# Extras are remembered: without EXTRAS those of the last time are brought up to date.
 #
 # On Raspberry Pi OS and Debian 12 or newer:
 #   apt-get install python3-venv          needed
@@ -22,6 +25,16 @@ python=${PYTHON:-/usr/bin/python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   fail "expected Python 3.11 or newer, got $("$python" -V 2>&1); use Raspberry Pi OS bookworm or newer, or set PYTHON=…"
 "$python" -c 'import ensurepip' 2>/dev/null || fail "expected Python's ensurepip, got none; apt-get install python3-venv"
+
+extras=${EXTRAS:-$(cat "$prefix/extras" 2>/dev/null || true)}
+for extra in $(printf %s "$extras" | tr , ' '); do
+  case $extra in
+    web | metrics) ;;
+    coral) "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 12))' ||
+      fail "expected Python 3.11 for the extra coral, got $("$python" -V 2>&1); tflite-runtime 2.14 has no newer one" ;;
+    *) fail "EXTRAS: expected some of web,metrics,coral, got $extra" ;;
+  esac
+done
 
 # Debian's packages stay visible, since picamera2 comes only as one.
 venv_is_good() { [ -x "$prefix/bin/python" ] && "$prefix/bin/python" -m pip --version >/dev/null 2>&1; }
@@ -44,10 +57,13 @@ pip() { "$prefix/bin/python" -m pip "$@"; }
 pip_options="--disable-pip-version-check --quiet --constraint $constraints"
 pip wheel $pip_options --no-deps --wheel-dir "$build" "$build"
 wheel=$(echo "$build"/edgetrack-*.whl)
-pip install $pip_options --no-warn-script-location "$wheel${EXTRAS:+[$EXTRAS]}"
+pip install $pip_options --no-warn-script-location "$wheel${extras:+[$extras]}"
 pip install $pip_options --no-warn-script-location --no-deps --force-reinstall "$wheel" # the version may be the same
 mkdir -p /usr/local/bin
-ln -sfn "$prefix/bin/edgetrack-agent" /usr/local/bin/edgetrack-agent
+for program in edgetrack-agent edgetrack-models; do
+  ln -sfn "$prefix/bin/$program" "/usr/local/bin/$program"
+done
+[ -z "$extras" ] || printf '%s\n' "$extras" >"$prefix/extras"
 
 # put FILE TARGET: copy where it differs; sets `changed`.
 changed=
@@ -74,7 +90,7 @@ if [ -d /run/systemd/system ]; then
   systemctl try-restart 'edgetrack-agent*.service'
 fi
 
-say "$("$prefix/bin/edgetrack-agent" --version) installed"
+say "$("$prefix/bin/edgetrack-agent" --version) installed${extras:+, with $extras}"
 if [ -e /etc/edgetrack/edgetrack.yaml ]; then
   say "next: sudo edgetrack-agent check /etc/edgetrack/edgetrack.yaml && sudo systemctl enable --now edgetrack-agent"
 else

@@ -19,12 +19,15 @@ status_says() { [[ "$(show StatusText)" == *$1* ]]; }
 journal_says() { journalctl -q -u "$unit" -o cat | grep -qF "$1"; }
 ms() { echo $(($(date +%s%N) / 1000000)); }
 
-t=$(ms); make -s -C "$source" install-device; ok $? "install-device in $((($(ms) - t) / 1000)) s"
+! make -s -C "$source" install-device EXTRAS=web,metrisc 2>/tmp/said && grep -q 'expected some of web,metrics,coral, got metrisc' /tmp/said; ok $? "an extra that there is not is refused: $(grep -m1 EXTRAS /tmp/said)"
+t=$(ms); make -s -C "$source" install-device EXTRAS=web,metrics; ok $? "install-device in $((($(ms) - t) / 1000)) s"
 [ $bad = 0 ] || exit 1
+edgetrack-models list >/tmp/models; ok $? "edgetrack-models list: $(wc -l </tmp/models) lines"
 before=$(cd / && find etc/systemd etc/udev etc/sysusers.d etc/tmpfiles.d etc/edgetrack usr/local/bin -type f -exec md5sum {} + | sort)
 make -s -C "$source" install-device >/tmp/again; r=$?
 after=$(cd / && find etc/systemd etc/udev etc/sysusers.d etc/tmpfiles.d etc/edgetrack usr/local/bin -type f -exec md5sum {} + | sort)
 [ $r = 0 ] && [ "$before" = "$after" ] && ! grep -q written /tmp/again; ok $? "a second install-device changes no file"
+grep -q 'with web,metrics' /tmp/again; ok $? "and remembers the extras: $(grep installed /tmp/again)"
 id edgetrack | grep -q 'video.*plugdev'; ok $? "user: $(id edgetrack)"
 stat -c '%U:%G %a' /etc/edgetrack | grep -q 'root:edgetrack 750'; ok $? "/etc/edgetrack is $(stat -c '%U:%G %a' /etc/edgetrack)"
 systemctl cat systemd-udevd.service >/dev/null 2>&1 && { said=$(udevadm test --action=add /sys/class/mem/null 2>&1 | grep -i '60-edgetrack' | grep -iE 'invalid|unknown|fail'); [ -z "$said" ]; ok $? "udev takes the rules $said"; }
@@ -47,10 +50,12 @@ peers() {
 }
 peers
 mkdir -p -m 700 /etc/credstore
-(umask 077; printf 'right one\n' >/etc/credstore/edgetrack-broker-password)
+(umask 077; printf 'right one\n' >/etc/credstore/edgetrack-broker-password; printf 'page password\n' >/etc/credstore/edgetrack-web-password)
 cat >/etc/edgetrack/edgetrack.yaml <<YAML
 device: porch
 broker: {url: "mqtt://127.0.0.1:1883", username: porch}
+web: {listen: "0.0.0.0:8080"}
+metrics: {enabled: true}
 cameras:
   front:
     source: http://127.0.0.1:8090/
@@ -69,6 +74,23 @@ grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/$pid/status | tr '\n' ' '; echo
 [ -e /var/lib/edgetrack/outbox-porch.sqlite ]; ok $? "outbox in the state directory, $(stat -c '%U %a' /var/lib/edgetrack)"
 timeout 20 mosquitto_sub -h 127.0.0.1 -u porch -P 'right one' -t edgetrack/porch/front/alerts -C 1 >/tmp/alert; ok $? "alert: $(head -c 160 /tmp/alert)"
 environ=$(tr '\0' '\n' </proc/$pid/environ) && [ -n "$environ" ] && ! grep -q 'right one' <<<"$environ"; ok $? "the password is not in the environment"
+
+# The live page, with its password from the credential.
+page() { /opt/edgetrack/bin/python - "$@" <<'PYTHON'
+import sys, urllib.error, urllib.request
+request = urllib.request.Request("http://127.0.0.1:8080/metrics")
+if len(sys.argv) > 1:
+    request.add_header("Authorization", f"Bearer {sys.argv[1]}")
+try:
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        body = answer.read().decode()
+        print(answer.status, next(line for line in body.splitlines() if line.startswith("edgetrack_")))
+except urllib.error.HTTPError as error:
+    print(error.code)
+PYTHON
+}
+said=$(page 'page password'); [[ "$said" == 200* ]]; ok $? "live page with the credential's password: $said"
+said=$(page 'another one'); [ "$said" = 401 ]; ok $? "and with another one: $said"
 
 cp /etc/edgetrack/edgetrack.yaml /tmp/good.yaml
 sed -i 's/kind: motion/kind: motoin/' /etc/edgetrack/edgetrack.yaml; systemctl reload $unit
@@ -102,7 +124,7 @@ timeout 20 mosquitto_sub -h 127.0.0.1 -u porch -P 'right one' -t edgetrack/porch
 sed -i 's/kind: motion/kind: motoin/' /etc/edgetrack/edgetrack.yaml
 ! systemctl start $unit; until_true 10 failed; ok $? "a bad configuration fails at once"
 n=$(show NRestarts); sleep 8; failed && [ "$(show ExecMainStatus)" = 78 ] && [ "$(show NRestarts)" = "$n" ]; ok $? "exit $(show ExecMainStatus), not started again in 8 s"
-rm /etc/credstore/edgetrack-broker-password; printf 'device: yard\ncameras: {a: {source: "http://127.0.0.1:8090/", detector: {kind: motion}}}\n' >/etc/edgetrack/yard.yaml
+rm /etc/credstore/edgetrack-broker-password /etc/credstore/edgetrack-web-password; printf 'device: yard\ncameras: {a: {source: "http://127.0.0.1:8090/", detector: {kind: motion}}}\n' >/etc/edgetrack/yard.yaml
 if [ -n "$model" ]; then
   cp "$model" /etc/edgetrack/model.tflite; [ ! -e "${model%.tflite}.json" ] || cp "${model%.tflite}.json" /etc/edgetrack/model.json; chmod 644 /etc/edgetrack/model.*
   sed -i 's/{kind: motion}/{kind: tflite, model: model.tflite}/' /etc/edgetrack/yard.yaml
@@ -117,7 +139,7 @@ pid=$(show MainPID); echo "     resident $(grep VmRSS /proc/$pid/status | tr -s 
 /usr/local/bin/edgetrack-agent doctor /etc/edgetrack/yard.yaml; echo "doctor: exit $?"
 echo "--- journal"; journalctl -q --no-pager -u "$unit" -o short-monotonic | tail -n "${JOURNAL_LINES:-25}"
 
-make -s -C "$source" uninstall-device; r=$?; [ $r = 0 ] && [ ! -e /opt/edgetrack ] && [ -e /etc/edgetrack/yard.yaml ] && ! systemctl cat $unit >/dev/null 2>&1
+make -s -C "$source" uninstall-device; r=$?; [ $r = 0 ] && [ ! -e /opt/edgetrack ] && [ -z "$(ls /usr/local/bin)" ] && [ -e /etc/edgetrack/yard.yaml ] && ! systemctl cat $unit >/dev/null 2>&1
 ok $? "uninstall-device keeps the configuration"
 make -s -C "$source" uninstall-device PURGE=1; r=$?; [ $r = 0 ] && [ ! -e /etc/edgetrack ] && ! id edgetrack 2>/dev/null; ok $? "PURGE=1 removes everything, also a second time"
 kill $broker $open_broker $camera

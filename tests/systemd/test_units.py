@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from agent.alerts.credentials import CREDENTIAL
 from agent.doctor.devices import SERVICE_USER
 from agent.doctor.installation import installation_of
 from agent.errors import ConfigError
+from agent.web.password import CREDENTIAL as PAGE_CREDENTIAL
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = ROOT / "systemd"
@@ -83,13 +85,13 @@ def test_template_differs_from_the_single_unit_only_by_its_instance() -> None:
     assert single.keys() == template.keys()
     different = {key for key in single if single[key] != template[key]}
     assert different == {"Description", "ExecStart", "StateDirectory", "LoadCredential"}
-    assert all("%i" in template[key][0] for key in different)
+    assert all("%i" in value for key in different for value in template[key])
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_unit_agrees_with_what_the_agent_reads(unit: str) -> None:
     found = settings(unit)
-    assert found["LoadCredential"][0].split(":")[0] == CREDENTIAL
+    assert [value.split(":")[0] for value in found["LoadCredential"]] == [CREDENTIAL, PAGE_CREDENTIAL]
     assert found["RestartPreventExitStatus"] == [str(ConfigError.exit_code)]
     assert found["User"] == [SERVICE_USER]
     assert found["Type"] == ["notify"]
@@ -108,10 +110,23 @@ def test_doctor_looks_where_the_units_keep_things() -> None:
 
 def test_what_is_installed_is_what_is_uninstalled() -> None:
     put = re.compile(r"^put \S+ (\S+)$", re.MULTILINE)
-    installed = put.findall((SYSTEMD / "install-device.sh").read_text())
+    install = (SYSTEMD / "install-device.sh").read_text()
+    installed = put.findall(install)
     assert len(installed) == len(list(SYSTEMD.iterdir())) - 2  # all but the two scripts
-    uninstall = (SYSTEMD / "uninstall-device.sh").read_text()
+    programs = re.search(r"^for program in (.+); do$", install, re.MULTILINE)
+    assert programs
+    installed += [f"/usr/local/bin/{program}" for program in programs[1].split()]
+    uninstall = (SYSTEMD / "uninstall-device.sh").read_text().split()
     assert [path for path in installed if path not in uninstall] == []
+    for credential in (CREDENTIAL, PAGE_CREDENTIAL):
+        assert any(credential in word for word in uninstall)
+
+
+def test_extras_that_there_are_not_are_refused_before_anything_is_done() -> None:
+    known = re.search(r"expected some of (\S+), got", (SYSTEMD / "install-device.sh").read_text())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert known
+    assert set(known[1].split(",")) <= extras.keys()
 
 
 @pytest.mark.parametrize("script", ["systemd/install-device.sh", "systemd/uninstall-device.sh"])
