@@ -1,9 +1,10 @@
 """A long outage: alerts pile up in the outbox, then the broker comes back.
 
-    python -m tests.bench.alerts.outbox_backlog [--alerts 100000] [--synchronous full]
+    python -m tests.bench.alerts.outbox_backlog [--alerts 100000] [--synchronous full] [--idle 60]
 
-Prints one line of JSON: rates, memory, bytes written, disk before and after. The reference is paho alone:
-the same payloads published at QoS 1 to the same broker in the same run, with nothing kept on disk.
+Prints one line of JSON: rates, memory, bytes written, disk before and after; then what an agent writes a day
+that is connected, publishes its health and has no alerts. The reference is paho alone: the same payloads
+published at QoS 1 to the same broker in the same run, with nothing kept on disk.
 """
 
 from __future__ import annotations
@@ -82,8 +83,17 @@ def bare_rate(url: str, payload: bytes, alerts: int) -> float:
     return rate
 
 
-def run(folder: Path, alerts: int, synchronous: str) -> dict[str, float]:
-    """Queue `alerts` with the broker away, bring it back, drain."""
+def idle_bytes_per_day(publisher: AlertPublisher, idle_s: float) -> float:
+    """Bytes written in a day without alerts, health published a minute, from `idle_s` of it."""
+    before, end_s = written_bytes(), time.monotonic() + idle_s
+    while time.monotonic() < end_s:
+        publisher.publish_health({})
+        time.sleep(min(60.0, idle_s / 2))
+    return (written_bytes() - before) * 86_400 / idle_s
+
+
+def run(folder: Path, alerts: int, synchronous: str, idle_s: float) -> dict[str, float]:
+    """Queue `alerts` with the broker away, bring it back, drain, be idle."""
     path = folder / "outbox.sqlite"
     outbox = OutboxSettings.model_validate({"path": path, "synchronous": synchronous, "max_size_mb": 1000})
     broker = Broker(folder).start()
@@ -117,6 +127,7 @@ def run(folder: Path, alerts: int, synchronous: str) -> dict[str, float]:
         "written_drain_mb_per_10000": round((written_bytes() - before) / alerts * 1e4 / 1e6, 1),
         "disk_queued_mb": round(queued_bytes / 1e6, 1),
         "disk_after_mb": round(disk_bytes(path) / 1e6, 3),
+        "written_idle_mb_per_day": round(idle_bytes_per_day(publisher, idle_s) / 1e6, 3),
     }
     publisher.close()
     broker.kill()
@@ -127,9 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--alerts", type=int, default=100_000)
     parser.add_argument("--synchronous", choices=["full", "normal"], default="full")
+    parser.add_argument("--idle", type=float, default=60.0, help="seconds")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = run(Path(folder), arguments.alerts, arguments.synchronous)
+        figures = run(Path(folder), arguments.alerts, arguments.synchronous, arguments.idle)
     print(json.dumps({"bench": "outbox_backlog", "synchronous": arguments.synchronous, **figures}))
 
 
