@@ -52,8 +52,9 @@ class Classifier:
         self._interpreter.invoke()
         scores: FloatArray = dequantize(self._interpreter.output(0), self._interpreter.outputs[0])[0].copy()
         if self._activation == "softmax":
-            powers: FloatArray = np.exp(scores - scores.max())
-            return powers / powers.sum()
+            powers = np.exp(scores - scores.max())
+            shares: FloatArray = powers / powers.sum()
+            return shares
         return sigmoid(scores) if self._activation == "sigmoid" else scores
 
 

@@ -48,7 +48,7 @@ def classify(
             names.extend(found.names)
         return found
 
-    with FrameReader(opened, settings) as reader:
+    with FrameReader[None](opened, settings) as reader:
         while not reader.ended:
             item = reader.get()
             if item is None:
