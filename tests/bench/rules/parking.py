@@ -1,10 +1,10 @@
-"""A generated street where cars park, wait for their drivers and drive off: what is left and what is taken.
+"""A generated street where cars park, wait for their drivers and drive off: what is left, what is taken.
 
-The script, in seconds: a red car stands there all the time and nobody comes near it. A blue car comes from the
-left and parks at 10; its driver gets out at 12, walks off, is back beside it at 56 and drives off at 60. A
-white van comes from the right and parks at 16; its driver stands beside it from 18 on and drives off at 66.
-Passers-by walk past, one of them before the blue car. Pictures are rendered, the shipped detector looks at
-them, and what is true follows from the script and the truth of each frame.
+The script, in seconds: a red car stands there all the time and nobody comes near it. A blue car comes from
+the left and parks at 10; its driver gets out at 12, walks out of the picture, is back beside it at 56 and
+drives off at 60. A white van comes from the right and parks at 16; its driver stands beside it from 18 on and
+drives off at 66. Passers-by walk past, one of them before the blue car. Pictures are rendered, the shipped
+detector looks at them, and what is true follows from the script and the truth of each frame.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def happens(truths: list[FrameTruth]) -> list[Happening]:
 
 def _together(truth: FrameTruth, car: int, owner: int | None) -> bool:
     """Whether the gap between car and owner is at most the owner's height."""
-    places = {who: box for who, box in zip(truth.ids.tolist(), truth.clipped_boxes(SIZE), strict=True)}
+    places = dict(zip(truth.ids.tolist(), truth.clipped_boxes(SIZE), strict=True))
     if owner not in places or car not in places:
         return False
     ours, theirs = places[car], places[owner]
