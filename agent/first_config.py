@@ -123,6 +123,8 @@ def write_first_config(path: Path, given: Answers, *, ask: bool, force: bool) ->
     answers = _asked(given, cameras) if ask else given
     text = first_config(path, answers, cameras)
     _write_checked(path, text, force=force)
+    if answers.source is None and not cameras:
+        print(f"{path}: no camera was found on this device; see that its source is right")
     print(f"{path}: written; next: edgetrack-agent doctor {path}, then edgetrack-agent run {path}")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -45,14 +47,18 @@ def check_camera(
         if status.reason:
             reasons.append(status.reason)
 
-    with FrameReader[None](
-        lambda: open_source(settings), settings, camera=name, on_status=on_status
-    ) as reader:
+    with (
+        _silent(),
+        FrameReader[None](
+            lambda: open_source(settings), settings, camera=name, on_status=on_status
+        ) as reader,
+    ):
         frames = _read(reader, first_frame_s, reasons)
         nominal = reader.fps
     if not frames:
         why = reasons[-1] if reasons else f"no picture in {first_frame_s:g} s"
-        yield fail(f"{settings.shown_source}: {why}", "check cable, address and password, then this again")
+        where = f"{settings.shown_source}: "
+        yield fail(where + why.removeprefix(where), "check cable, address and password, then this again")
         return
     width, height = frames[-1].size
     text = f"{settings.shown_source}: {width}×{height}"
@@ -68,6 +74,18 @@ def check_camera(
         else:
             yield ok(text)
     yield from _check_picture(settings, frames)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """The reader's warnings are findings here; that it would try again is none."""
+    log = logging.getLogger("edgetrack.capture")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _check_picture(settings: SourceSettings, frames: list[Frame]) -> Iterator[Finding]:

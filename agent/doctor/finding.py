@@ -54,9 +54,9 @@ def fail(found: str, next_step: str) -> Finding:
     return Finding(Level.FAIL, found, next_step)
 
 
-def from_error(error: EdgetrackError) -> Finding:
-    """The finding that an error amounts to."""
-    return fail(f"{error.where}: {error.problem}", error.hint)
+def from_error(error: EdgetrackError, check: str = "") -> Finding:
+    """The finding that an error of a check amounts to; the check's name is not said twice."""
+    return fail(f"{error.where}: {error.problem}".removeprefix(f"{check} "), error.hint)
 
 
 def run_checks(checks: Mapping[str, Check]) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def run_checks(checks: Mapping[str, Check]) -> Iterator[Finding]:
         try:
             found = list(check())
         except EdgetrackError as error:
-            found = [from_error(error)]
+            found = [from_error(error, name)]
         except Exception as error:  # noqa: BLE001 - it is reported as a finding
             found = [fail(f"the check failed: {type(error).__name__}: {error}", "report this as a bug")]
         for finding in found:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.alerts.credentials import CREDENTIAL, ENVIRONMENT
 from agent.alerts.settings import BrokerSettings
+from agent.web.password import CREDENTIAL as PAGE_CREDENTIAL
 
 CONFIGURATIONS = Path("/etc/edgetrack")
 _STATE = Path("/var/lib/edgetrack")
@@ -41,6 +45,24 @@ class Installation:
         except FileNotFoundError:
             return broker
         return broker.model_copy(update={"password_file": self.credential})
+
+    @contextmanager
+    def credentials(self) -> Iterator[None]:
+        """Within the block passwords are those of the service, as far as this user may read them."""
+        if self.credential is None or "CREDENTIALS_DIRECTORY" in os.environ:
+            yield
+            return
+        suffix = self.credential.name.removeprefix(CREDENTIAL)
+        with tempfile.TemporaryDirectory() as folder:
+            for name in (CREDENTIAL, PAGE_CREDENTIAL):
+                stored = self.credential.with_name(name + suffix)
+                if os.access(stored, os.R_OK):
+                    (Path(folder) / name).symlink_to(stored)
+            os.environ["CREDENTIALS_DIRECTORY"] = folder
+            try:
+                yield
+            finally:
+                del os.environ["CREDENTIALS_DIRECTORY"]
 
 
 def installation_of(path: Path | None) -> Installation:

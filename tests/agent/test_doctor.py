@@ -93,6 +93,7 @@ def test_doctor_names_each_fault_with_its_next_step_and_exits_1(tmp_path: Path) 
     assert failed == {"broker", "camera front", "model front"}
     assert "\x1b[" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+    assert "broker: broker" not in done.stdout
 
 
 def test_doctor_shows_every_fault_of_a_configuration_and_still_looks_at_the_machine(tmp_path: Path) -> None:
@@ -316,6 +317,15 @@ def test_persistence_of_a_broker_elsewhere_is_not_claimed(tmp_path: Path) -> Non
     assert mosquitto_options(conf)["persistence"] == "true"
     found = only(check_persistence(BrokerSettings(url="mqtt://broker.lan"), conf))
     assert found.level is Level.WARN
+
+
+def test_camera_that_is_not_there_is_told_of_once_and_nothing_says_it_would_be_opened_again(
+    tmp_path: Path,
+) -> None:
+    done = doctor(config(tmp_path, broker=f"mqtt://127.0.0.1:{free_port()}", source="/dev/video97"))
+    line = next(line for line in done.stdout.splitlines() if "camera front" in line)
+    assert line.count("/dev/video97") == 1
+    assert "reconnecting" not in done.stderr
 
 
 def test_camera_away_fails_with_its_reason_and_one_that_the_service_holds_is_left_alone() -> None:
