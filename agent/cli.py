@@ -94,8 +94,10 @@ def demo(
 def check(config: ConfigFile) -> None:
     """Check a configuration and the files that it names; exit 78 and a line per fault if there are any."""
     from agent.app import check_config
+    from agent.doctor.installation import installation_of
 
-    check_config(config)
+    with installation_of(config).credentials():
+        check_config(config)
     print(f"{config}: ok")
 
 

@@ -75,6 +75,8 @@ grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/$pid/status | tr '\n' ' '; echo
 timeout 20 mosquitto_sub -h 127.0.0.1 -u porch -P 'right one' -t edgetrack/porch/front/alerts -C 1 >/tmp/alert; ok $? "alert: $(head -c 160 /tmp/alert)"
 environ=$(tr '\0' '\n' </proc/$pid/environ) && [ -n "$environ" ] && ! grep -q 'right one' <<<"$environ"; ok $? "the password is not in the environment"
 
+edgetrack-agent check /etc/edgetrack/edgetrack.yaml >/tmp/said 2>&1; ok $? "check as root, with the service's passwords: $(cat /tmp/said)"
+
 # The live page, with its password from the credential.
 page() { /opt/edgetrack/bin/python - "$@" <<'PYTHON'
 import sys, urllib.error, urllib.request

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.alerts.credentials import CREDENTIAL
+from agent.alerts.credentials import CREDENTIAL, broker_password
+from agent.alerts.settings import BrokerSettings
 from agent.doctor.devices import SERVICE_USER
-from agent.doctor.installation import installation_of
+from agent.doctor.installation import Installation, installation_of
 from agent.errors import ConfigError
 from agent.web.password import CREDENTIAL as PAGE_CREDENTIAL
+from agent.web.password import ENVIRONMENT as PAGE_ENVIRONMENT
+from agent.web.password import page_password
+from agent.web.settings import WebSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMD = ROOT / "systemd"
@@ -106,6 +110,22 @@ def test_doctor_looks_where_the_units_keep_things() -> None:
         assert str(installation.credential) == f"/etc/credstore/{found['LoadCredential'].split(':')[-1]}"
         assert found["ExecStart"].endswith(f"/etc/edgetrack/{name or 'edgetrack'}.yaml")
     assert installation_of(Path("edgetrack.yaml")).state is None
+
+
+@pytest.mark.parametrize("suffix", ["", ".porch"])
+def test_check_finds_the_passwords_of_the_service(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.delenv(PAGE_ENVIRONMENT, raising=False)
+    (tmp_path / f"{PAGE_CREDENTIAL}{suffix}").write_text("page password\n")
+    installation = Installation("a.service", credential=tmp_path / f"{CREDENTIAL}{suffix}")
+    reached = WebSettings(listen="0.0.0.0:8080")
+    with installation.credentials():
+        assert page_password(reached) == "page password"
+        assert broker_password(BrokerSettings()) is None
+    with pytest.raises(ConfigError, match="expected a password"):
+        page_password(reached)
 
 
 def test_what_is_installed_is_what_is_uninstalled() -> None:
