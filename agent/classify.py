@@ -35,8 +35,8 @@ def classify(
     from agent.capture.reader import FrameReader
     from agent.capture.settings import SourceSettings
     from agent.capture.source import Source, open_source
-    from agent.classifier import Classifier
     from agent.config import make_section
+    from agent.detect.classifier import Classifier
 
     classifier = Classifier(model, threads=threads, device=device, runtime=runtime)
     settings = make_section(SourceSettings, {"source": source})

@@ -32,7 +32,6 @@ JOINERS = (
     "assembly",
     "bench",
     "camera_status",
-    "classifier",
     "classify",
     "cli",
     "cli_watch",
@@ -140,6 +139,7 @@ def test_models_and_converter_meet_only_through_files() -> None:
 def test_workstation_uses_only_the_core_and_the_interpreter_of_the_agent(package: str) -> None:
     doors = (
         "agent.detect.interpreter",
+        "agent.detect.classifier",
         "agent.detect.detector",
         "agent.detect.settings",
         "agent.track",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.classifier import Classifier
+from agent.detect.classifier import Classifier
 from agent.errors import DataError
 from agent.records import FloatArray, IntArray
 from models.data.classification_set import ClassificationSet

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from agent.classifier import Classifier
 from agent.cli import app
+from agent.detect.classifier import Classifier
 from agent.errors import ConfigError, ModelError, SourceError
 from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec, load_spec, save_spec
 
