@@ -156,13 +156,19 @@ def _write(
             target.write_bytes(int8.read_bytes())
             save_spec(spec, folder / f"{spec.name}.json")
             if compiler is not None:
-                compilation: Compilation = compile_for_edgetpu(
-                    target, folder, compiler=compiler, segments=request.segments
-                )
+                compilation = _compiled(request, target, compiler)
                 report = _with_compilation(report, compilation)
         write_report(report, folder)
         names = sorted(path.name for path in folder.iterdir())
     return Result(passed, tuple(request.output / name for name in names), report)
+
+
+def _compiled(request: Request, target: Path, compiler: Path) -> Compilation:
+    try:
+        return compile_for_edgetpu(target, target.parent, compiler=compiler, segments=request.segments)
+    except ModelError as error:
+        # The file is about to be removed: named as it would have been.
+        raise ModelError(str(request.output / target.name), error.problem, error.hint) from error
 
 
 def _with_compilation(report: ReportContent, compilation: Compilation) -> ReportContent:
@@ -182,6 +188,12 @@ def _read_spec(request: Request) -> ModelSpec | None:
             str(request.labels), "expected --labels together with --spec, got no spec", "give --spec"
         )
     spec = load_spec(request.spec)
+    if Path(spec.name).name != spec.name or spec.name.startswith("."):
+        raise ModelError(
+            f"{request.spec} name",
+            f"expected a name for the bundle's files, without folders, got {spec.name!r}",
+            "correct --spec",
+        )
     return spec.model_copy(update={"labels": read_labels(request.labels)}) if request.labels else spec
 
 

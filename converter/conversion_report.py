@@ -17,6 +17,7 @@ from converter.engine import Engine
 from converter.latency import time_model
 from converter.layer_error import layer_errors
 from converter.load.float_model import FloatModel
+from converter.observe import Activation
 from converter.parity.datasets import ArraySet, PictureSet
 from converter.parity.measure import Limits, Side, failed
 from converter.ranges import choose_ranges, limit_ranges
@@ -139,20 +140,26 @@ def _summary(accuracy: tuple[Accuracy, ...], passed: bool) -> str:
 
 
 def _ranges(engine: Engine, best: Candidate) -> tuple[ActivationRange, ...]:
-    kept = limit_ranges(choose_ranges(engine.activations, best.how.ranges), engine.limits)
+    chosen = choose_ranges(engine.activations, best.how.ranges)
+    kept = limit_ranges(chosen, engine.limits)
     rows = []
     for tensor, activation in engine.activations.items():
         low, high = kept[tensor]
         counts = activation.counts.reshape(_REPORTED_BINS, -1).sum(axis=1)
-        total = max(int(activation.counts.sum()), 1)
-        outside = (activation.centres < low) | (activation.centres > high)
-        clipped = float(activation.counts[outside].sum()) / total
+        clipped = _outside(activation, *chosen[tensor])
         rows.append(
             ActivationRange(
-                activation.name, activation.low, activation.high, low, high, clipped, tuple(counts.tolist())
+                activation.name, activation.low, activation.high, low, high, clipped,
+                tuple(counts.tolist()), _outside(activation, low, high) - clipped,
             )
-        )
+        )  # fmt: skip
     return tuple(rows)
+
+
+def _outside(activation: Activation, low: float, high: float) -> float:
+    """Fraction of an activation's values outside of a range."""
+    outside = (activation.centres < low) | (activation.centres > high)
+    return float(activation.counts[outside].sum()) / max(int(activation.counts.sum()), 1)
 
 
 def _examples(outcome: Outcome) -> tuple[ExamplePicture, ...]:

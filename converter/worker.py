@@ -94,9 +94,8 @@ class Worker:
                 elif kind == "error":
                     raise value
                 elif kind == "failure":
-                    raise ModelError(
-                        str(on), f"expected a model that converts, got {value}", "report it with the model"
-                    )
+                    advice = "make the model smaller" if value == _NO_MEMORY else "report it with the model"
+                    raise ModelError(str(on), f"expected a model that converts, got {value}", advice)
         except (EOFError, BrokenPipeError) as error:
             raise self._crash(process, on, function, timed_out=not stopper.is_alive()) from error
         finally:

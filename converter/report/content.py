@@ -66,8 +66,9 @@ class ActivationRange:
         name: of the tensor.
         observed_min, observed_max: over all calibration samples.
         kept_min, kept_max: smallest and largest value that the quantised tensor can hold.
-        clipped: fraction of values outside of kept_min..kept_max, 0..1.
+        clipped: fraction of values outside of kept_min..kept_max that are lost, 0..1.
         histogram: counts of values in equal bins between observed_min and observed_max; may be empty.
+        flat: fraction of values cut off on purpose, where what reads them is flat; not within `clipped`.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ActivationRange:
     kept_max: float
     clipped: float
     histogram: tuple[int, ...] = ()
+    flat: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

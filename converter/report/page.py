@@ -173,6 +173,8 @@ def _number(value: float | None, digits: int = 4) -> str:
     if not math.isfinite(value):
         return str(value)
     value += 0.0  # no "-0"
+    if 10**digits <= abs(value) < 1e7:
+        return f"{value:.0f}"
     return f"{value:.{digits}g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.2g}"
 
 
