@@ -1,4 +1,4 @@
-"""`edgetrack-models train detector|classifier|action`, `scene` and `evaluate classification|action`.
+"""`edgetrack-models train detector|classifier|action`, `scene`, `crops`, `evaluate classification|action`.
 
 `models.cli` registers them; whatever is heavy is imported inside the command that needs it.
 """
@@ -13,6 +13,7 @@ import typer
 
 from agent.errors import ConfigError
 from models.training.action_commands import evaluate_action_command, scene_actions, train_action_command
+from models.training.crop_command import crops
 from models.training.options import ConfigFile, Overrides, progress, quiet_tensorflow, read_settings
 
 _OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -24,6 +25,7 @@ scene = typer.Typer(
 def register(app: typer.Typer, train: typer.Typer, evaluate: typer.Typer) -> None:
     """Add the commands of this module to the program's."""
     app.add_typer(scene, name="scene")
+    app.command("crops")(crops)
     train.command("detector")(train_detector_command)
     train.command("classifier")(train_classifier_command)
     evaluate.command("classification")(evaluate_classification_command)
