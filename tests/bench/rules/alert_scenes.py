@@ -6,7 +6,7 @@ frames, three a second or more around each event; times are good to 0.3 s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from agent.assembly import build_tracker
 from agent.detect.detector import Detector, open_detector
 from agent.detect.settings import DetectorSettings, MotionSettings
 from agent.geometry.boxes import iou_matrix
 from agent.records import Detections, Frame, Tracks, TrackState
 from agent.rules.settings import RulesSettings
 from agent.track.settings import TrackerSettings
-from agent.track.tracker import Tracker
 from tests.bench.rules.happenings import Frames, Happening, SamePerson, told
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -92,10 +92,10 @@ def detected(
 
 
 def tracked(
-    detections: Iterator[tuple[float, Detections]], size: tuple[int, int]
+    detections: Iterator[tuple[float, Detections]], size: tuple[int, int], levels: Sequence[float] = ()
 ) -> Iterator[tuple[float, Tracks]]:
-    """What the tracker makes of detections."""
-    tracker = Tracker(TrackerSettings(motion="kalman"))
+    """What the tracker, with all its defaults, makes of detections; `levels` as the detector gives them."""
+    tracker = build_tracker(TrackerSettings(), levels)
     for time_s, found in detections:
         yield time_s, tracker.update(found, time_s, size)
 
@@ -176,9 +176,11 @@ def pets(data: Path, model: Path) -> AlertScene:
             scores = np.clip(now[:, 6], 0.0, 1.0).astype(np.float32)
             yield frame / PETS_FPS, Detections(boxes, scores, np.zeros(len(now), np.int64))
 
+    detector = yolox(data, model)
+
     def filmed() -> Iterator[tuple[float, Detections]]:
         frames = video_frames(folder / "vtest_480x360.mp4", PETS_FPS)
-        for time_s, found in detected(frames, yolox(data, model), (0,)):
+        for time_s, found in detected(frames, detector, (0,)):
             yield time_s + 1 / PETS_FPS, found
 
     rules = RulesSettings.model_validate(PETS_RULES)
@@ -190,11 +192,11 @@ def pets(data: Path, model: Path) -> AlertScene:
         PETS_SIZE,
         told(true_tracks(), rules, ("person",), PETS_SIZE),
         {
-            title: people.watch(tracked(found(), PETS_SIZE))
-            for title, found in (
-                ("annotated boxes", annotated),
-                (model.stem, filmed),
-                ("public detections", published),
+            title: people.watch(tracked(found(), PETS_SIZE, levels))
+            for title, found, levels in (
+                ("annotated boxes", annotated, ()),
+                (model.stem, filmed, detector.score_levels),
+                ("public detections", published, ()),
             )
         },
         people.same,
@@ -276,7 +278,8 @@ def table(data: Path, model: Path) -> AlertScene:
         if leave_s - come_s >= 15.0:
             true.append(Happening("dwell-15-s", "dwell", come_s, leave_s))
     frames = video_frames(data / "video" / "one-by-one-person-detection.mp4", 10.0)
-    found = tracked(detected(frames, yolox(data, model), (0,)), (768, 432))
+    detector = yolox(data, model)
+    found = tracked(detected(frames, detector, (0,)), (768, 432), detector.score_levels)
     rules = RulesSettings.model_validate(TABLE_RULES)
     return AlertScene("one-by-one", rules, ("person",), (768, 432), true, {model.stem: found})
 
@@ -330,7 +333,7 @@ def road(data: Path) -> AlertScene:
     frames = video_frames(data / "video" / "car-detection.mp4", 12.5)
     rules = RulesSettings.model_validate(ROAD_RULES)
     labels = motion.labels
-    found = tracked(detected(frames, motion), (768, 432))
+    found = tracked(detected(frames, motion), (768, 432), motion.score_levels)
     return AlertScene("car-detection", rules, labels, (768, 432), true, {"motion": found})
 
 

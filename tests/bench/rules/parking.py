@@ -195,7 +195,7 @@ def parking() -> AlertScene:
     sources = {
         "true tracks": watched(true_tracks()),
         "annotated boxes": watched(tracked(annotated(), SIZE)),
-        "street.tflite": watched(tracked(pictures, SIZE)),
+        "street.tflite": watched(tracked(pictures, SIZE, detector.score_levels)),
     }
     rules = RulesSettings.model_validate(RULES)
     return AlertScene("parking", rules, LABELS, SIZE, happens(truths), sources, same)
