@@ -80,7 +80,7 @@ def run(
             finished.set()
             thread.join()
             finished_s = time.monotonic()
-            drained = publisher.drain(180)
+            drained = publisher.drain(900)
             drain_s = time.monotonic() - finished_s
             receiving.wait_for(committed, 5)
             verdict = receiving.verdict(committed)
