@@ -29,6 +29,7 @@ from tests.faults.camera_pictures import clip
 from tests.faults.faulty_camera import FaultyCamera
 from tests.faults.spoil import FAULTS
 
+VIDEO = Path(__file__).parents[2] / "agent" / "demo" / "street.mp4"
 SETTINGS = SourceSettings(
     source="rtsp://camera",
     stale_after_s=0.5,
@@ -151,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--cameras", type=int, default=4)
-    parser.add_argument("--video", type=Path, default=Path("../shared/data/pets09_s2l1/vtest_480x360.mp4"))
+    parser.add_argument("--video", type=Path, default=VIDEO)
     arguments = parser.parse_args()
     pictures, kinds = clip(arguments.video, 40), plan(arguments.faults)
     with ThreadPoolExecutor(arguments.cameras) as pool:

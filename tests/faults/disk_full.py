@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -87,6 +88,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", nargs="+", choices=list(DISKS), default=list(DISKS))
     arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        print(json.dumps({"fault": "disk", "skipped": "expected root, to mount disks; run it with sudo"}))
+        return
     logging.disable()
     broken = False
     for fault in arguments.faults:

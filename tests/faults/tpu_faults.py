@@ -2,11 +2,13 @@
 
     python -m tests.faults.tpu_faults [--cycles 100] [--faults abort hang garbage late] [--rate 15]
 
-The model is a real pair of Google's, before and after the Edge TPU compiler; the fake runs the first in the
-place of the second. Every frame's answer is compared, byte by byte, with that of the same file in this
-process. Prints one line of JSON for each fault. `fallback` is the time from the fault to the first right
-answer of the CPU; exits 1 when a frame gets no answer, a fall back takes longer than 2 s, a return is not
-announced, an answer is wrong (noise within range: after it was found), or something is left behind.
+The model is the one that ships, under two names, or one of a real pair, before and after the Edge TPU
+compiler: the fake runs the first in the place of the second. Every frame's answer is compared, byte by byte,
+with that of the same file in this process.
+
+Prints one line of JSON for each fault. `fallback` is the time from the fault to the first right answer of the
+CPU; exits 1 when a frame gets no answer, a fall back takes longer than 2 s, a return is not announced, an
+answer is wrong (noise within range: after it was found), or something is left behind.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import gc
 import json
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -33,7 +36,7 @@ from agent.detect.settings import FAKE_TPU_VARIABLE, cpu_model
 from agent.detect.tpu_process import TpuProcess
 from agent.errors import ModelError
 
-MODEL = Path(__file__).parents[3] / "shared/data/edgetpu_pairs/mobilenet_v1_0.25_128_quant_edgetpu.tflite"
+SHIPPED = Path(__file__).parents[2] / "models" / "artefacts" / "street.tflite"
 MAX_FALLBACK_S = 2.0
 PICTURES = 16
 
@@ -106,7 +109,13 @@ def oracle(model: Path) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
     return pictures, answers
 
 
-def run(folder: Path, fault: str, cycles: int, rate: float, model: Path = MODEL) -> dict[str, object]:
+def pair_of(model: Path, folder: Path) -> Path:
+    """A model as if it had been through the Edge TPU compiler, the CPU file beside it."""
+    shutil.copy(model, folder / "model.tflite")
+    return shutil.copy(model, folder / "model_edgetpu.tflite")
+
+
+def run(folder: Path, fault: str, cycles: int, rate: float, model: Path) -> dict[str, object]:
     """Let the device fail `cycles` times in one way; the figures."""
     generator = random.Random(1)
     control, reports = folder / "0", list[DeviceStatus]()
@@ -196,14 +205,13 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=100)
     parser.add_argument("--faults", nargs="+", default=["abort", "hang", "garbage", "late"])
     parser.add_argument("--rate", type=float, default=15.0)
-    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--model", type=Path, help="a file that ends in _edgetpu.tflite")
     arguments = parser.parse_args()
-    if not arguments.model.exists():
-        parser.error(f"{arguments.model.name}: expected it in ../shared/data; give another by --model")
     broken = False
     for fault in arguments.faults:
         with tempfile.TemporaryDirectory() as folder:
-            figures = run(Path(folder), fault, arguments.cycles, arguments.rate, arguments.model)
+            model = arguments.model or pair_of(SHIPPED, Path(folder))
+            figures = run(Path(folder), fault, arguments.cycles, arguments.rate, model)
         print(json.dumps(figures), flush=True)
         broken |= failed(figures)
     sys.exit(broken)
