@@ -53,9 +53,9 @@ def test_demo_prints_the_alerts_that_came_back_and_writes_pictures(tmp_path: Pat
     published = int(done.stdout.split(" alerts published")[0].split()[-1])
     came_back = int(done.stdout.split(" came back")[0].split()[-1])
     assert published == came_back == done.stdout.count("street: ")
-    assert done.stdout.count("zone-drive  enter") == TRUTH["expected"]["entries"]
-    assert done.stdout.count("tripwire-street  cross  a-to-b") == TRUTH["expected"]["a_to_b"]
-    assert done.stdout.count("tripwire-street  cross  b-to-a") == TRUTH["expected"]["b_to_a"]
+    assert done.stdout.count("zone-drive  enter drive") == TRUTH["expected"]["entries"]
+    assert done.stdout.count("tripwire-street  cross street  a-to-b") == TRUTH["expected"]["a_to_b"]
+    assert done.stdout.count("tripwire-street  cross street  b-to-a") == TRUTH["expected"]["b_to_a"]
     assert (tmp_path / "street.mp4").stat().st_size > 100_000
     assert (tmp_path / "street.png").stat().st_size > 50_000
     assert "Traceback" not in done.stderr
