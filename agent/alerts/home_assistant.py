@@ -28,6 +28,12 @@ _EVENT = (
     " label=(value_json.track | default({})).label | default(none),"
     " score=(value_json.track | default({})).score | default(none)) | to_json }}"
 )
+_CAMERA_FIGURES: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("frames per second", "fps", {"state_class": "measurement"}),
+    ("inference", "inference_ms", {"state_class": "measurement", "unit_of_measurement": "ms"}),
+    ("dropped frames", "dropped", {"state_class": "total_increasing"}),
+)
+"""Name, key in a camera's health, options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,18 @@ def _add_camera(
         json_attributes_topic=status,
         value_template="{{ 'ON' if value_json.state == 'online' else 'OFF' }}",
     )
+    for name, key, options in _CAMERA_FIGURES:
+        add(
+            "sensor",
+            camera,
+            name,
+            **options,
+            entity_category="diagnostic",
+            state_topic=topics.health,
+            value_template=(
+                f"{{{{ (value_json.cameras['{camera}'] | default({{}})).{key} | default(none) }}}}"
+            ),
+        )
     add(
         "event",
         camera,

@@ -15,7 +15,14 @@ from agent.alerts.mqtt import Session
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.schema import build_payload, new_id
 from agent.alerts.settings import BrokerSettings, HomeAssistantSettings, OutboxSettings
-from agent.alerts.states import ArmedPayload, CameraHealth, counts_payloads, payload_bytes
+from agent.alerts.states import (
+    ArmedPayload,
+    CameraHealth,
+    OutboxHealth,
+    counts_payloads,
+    health_payload,
+    payload_bytes,
+)
 from agent.alerts.topics import Topics
 from tests.agent.alerts.conftest import make_alert
 from tests.conftest import wait_until
@@ -111,6 +118,31 @@ def test_templates_give_states_from_the_payloads_that_are_published() -> None:
         entry = component(payload, name)
         assert entry["state_topic"] == f"edgetrack/porch/front/{topic}"
         assert render(entry["value_template"], content) == expected
+
+
+def test_a_cameras_figures_come_from_the_health_of_the_device() -> None:
+    payload = discovery_payload(
+        TOPICS, {"front": ENTITIES, "back-door": CameraEntities(), "side": CameraEntities()}, commands=False
+    )
+    health = health_payload(
+        OutboxHealth(queued=0, in_memory=0, acknowledged=1, refused=0, dropped=0, damaged=0),
+        1,
+        {
+            "front": CameraHealth(state="online", fps=4.95, inference_ms=21.5, dropped=3),
+            "back-door": CameraHealth(state="lost"),
+        },
+        Path("/"),
+    )
+    for name, expected in (
+        ("front frames per second", "4.95"),
+        ("front inference", "21.5"),
+        ("front dropped frames", "3"),
+        ("back-door inference", "None"),
+        ("side inference", "None"),
+    ):
+        entry = component(payload, name)
+        assert entry["state_topic"] == "edgetrack/porch/health"
+        assert render(entry["value_template"], payload_bytes(health)) == expected
 
 
 def test_event_entity_gets_json_with_an_event_type_it_knows() -> None:

@@ -340,3 +340,19 @@ def test_an_owner_whose_track_number_changes_beside_the_bag_is_still_the_owner(p
 def test_people_are_never_abandoned(play: Any, walk: Any) -> None:
     rule = scene(kind="abandoned", min_s=5.0)
     assert play(rule, [walk([(0, 500, 300), (20, 500, 300)])]).story == []
+
+
+def test_the_last_step_of_someone_who_comes_does_not_decide_where_they_rest(play: Any, walk: Any) -> None:
+    # 28 px large, so 7 px are a move: from 294 to 302 by way of 300, where it stands.
+    path = [
+        (0.0, 294.0, 300.0),
+        (0.5, 300.0, 300.0),
+        (8.0, 300.0, 300.0),
+        (8.2, 302.0, 300.0),
+        (20.0, 302.0, 300.0),
+    ]
+    played = play({"rules": [{"kind": "stopped", "min_s": 5.0}]}, [walk(path)])
+    assert [(alert.phase.value, round(alert.time_s)) for alert in played.told()] == [
+        ("start", 5),
+        ("end", 20),
+    ]
