@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,25 @@ def street(walk: Any, minutes: float, seed: int = 3) -> list[Any]:
         walks.append(walk(path, id=len(walks) + 1, lost_s=1.0, tentative_s=0.4))
 
 
+def any_street(walk: Any, minutes: float, seed: int = 5) -> list[Any]:
+    """The same with times, speeds and stops as they fall."""
+    rng = np.random.default_rng(seed)
+    walks: list[Any] = []
+    begin_s = 0.0
+    while True:
+        begin_s += float(rng.uniform(2.5, 8.0))
+        if begin_s > minutes * 60 - 90:
+            return walks
+        y, speed = float(rng.uniform(220, 380)), float(rng.uniform(40, 130))
+        path = [(begin_s, 0.0, y)]
+        for stop in sorted(rng.uniform(50, 900, int(rng.integers(0, 3))).tolist()):
+            arrive_s = path[-1][0] + (stop - path[-1][1]) / speed
+            path += [(arrive_s, stop, y), (arrive_s + float(rng.uniform(0.5, 16.0)), stop, y)]
+        end_x = 0.0 if path[-1][1] >= 300 and rng.random() < 0.3 else 1000.0
+        path.append((path[-1][0] + abs(end_x - path[-1][1]) / speed, end_x, y))
+        walks.append(walk(path, id=len(walks) + 1, lost_s=1.0, tentative_s=0.4))
+
+
 def incidents(played: Any) -> list[tuple[str, str, str, int, float]]:
     """(rule, kind, phase, track, time) of every alert, in an order that does not depend on small times."""
     return sorted(
@@ -92,6 +112,22 @@ def compare(play: Any, walk: Any, minutes: float, rates: tuple[float, ...]) -> i
 
 def test_five_minutes_at_three_rates_give_the_same_incidents(play: Any, walk: Any) -> None:
     assert compare(play, walk, 5.0, (15.0, 5.0, 7.3)) > 100
+
+
+def test_times_as_they_fall_give_the_same_incidents_and_at_five_a_second_all_but_the_shortest(
+    play: Any, walk: Any
+) -> None:
+    walks = any_street(walk, 5.0)
+    found = {
+        fps: Counter(entry[:4] for entry in incidents(play(SCENE, walks, fps=fps, until_s=300.0)))
+        for fps in (15.0, 10.0, 5.0)
+    }
+    assert found[10.0] == found[15.0]
+    assert found[15.0].total() > 300
+    # What lasts no longer than the rule asks for, give or take a frame, is a matter of that frame.
+    apart = (found[5.0] - found[15.0]) + (found[15.0] - found[5.0])
+    assert apart.total() <= 0.015 * found[15.0].total()
+    assert {kind for _, kind, _, _ in apart} <= {"speed", "occupancy"}
 
 
 @pytest.mark.soak
