@@ -92,7 +92,7 @@ def test_alerts_made_without_a_broker_are_delivered_in_order_once_there_is_one(
 ) -> None:
     broker = make_broker()
     broker.kill()
-    publisher = make_publisher(broker.url)
+    publisher = make_publisher(broker.url, needs_receiver=True)  # it may be back before its receiver is
     ids = [publisher.publish(make_alert(), "front") for _ in range(50)]
     wait_until(lambda: publisher.stats.broker_error is not None)
     assert "connection refused" in str(publisher.stats.broker_error)
