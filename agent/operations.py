@@ -26,6 +26,7 @@ from agent.alerts.commands import (
     TestAlert,
 )
 from agent.alerts.home_assistant import CameraEntities
+from agent.alerts.leftovers import ASKED_FOR
 from agent.alerts.publisher import AlertPublisher
 from agent.config import CameraSettings
 from agent.errors import DataError, EdgetrackError
@@ -191,7 +192,7 @@ class Operations:
     def _snapshot(self, command: Snapshot) -> Mapping[str, Any]:
         (pipeline,) = self._cameras(command.camera)
         picture = pipeline.call(pipeline.picture_of_now)
-        return self._publisher.publish_snapshot(command.camera, "now", picture).model_dump()
+        return self._publisher.publish_snapshot(command.camera, ASKED_FOR, picture).model_dump()
 
     def _test_alert(self, command: TestAlert) -> Mapping[str, Any]:
         self._cameras(command.camera)

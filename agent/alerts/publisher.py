@@ -15,6 +15,7 @@ from agent.alerts.commands import Command, CommandHandler
 from agent.alerts.delivery import Delivery
 from agent.alerts.frigate import FrigateEvents
 from agent.alerts.home_assistant import CameraEntities, HomeAssistant, discovery_payload
+from agent.alerts.leftovers import Leftovers
 from agent.alerts.outbox import Outbox
 from agent.alerts.schema import AlertPayload, ModelPart, SnapshotPart, build_payload, new_id
 from agent.alerts.settings import BrokerSettings, FrigateSettings, HomeAssistantSettings, OutboxSettings
@@ -79,6 +80,7 @@ class AlertPublisher:
         self._home_assistant: HomeAssistant | None = None
         if home_assistant is not None and home_assistant.enabled:
             self._home_assistant = HomeAssistant(home_assistant, self.topics, self._delivery)
+        self._leftovers = Leftovers(self.topics, self._delivery)
         self._frigate = FrigateEvents(frigate.topic_prefix) if frigate and frigate.enabled else None
 
     def start(self) -> None:
@@ -227,7 +229,8 @@ class AlertPublisher:
             self._delivery.subscribe(self.topics.request("+"), self._commands.receive)
 
     def describe_cameras(self, cameras: Mapping[str, CameraEntities]) -> None:
-        """Tell Home Assistant, where it is switched on, what there is; again after a reload."""
+        """Say what there is, to Home Assistant too, where it is on; what else was retained is taken back."""
+        self._leftovers.keep(cameras)
         if self._home_assistant is not None:
             takes = self._commands is not None
             self._home_assistant.describe(discovery_payload(self.topics, cameras, commands=takes))

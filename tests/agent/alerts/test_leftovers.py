@@ -1,0 +1,87 @@
+"""What an earlier configuration retained is taken back from a real broker; the rest stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.alerts.home_assistant import CameraEntities
+from agent.alerts.messages import Message
+from agent.alerts.mqtt import Session
+from agent.alerts.publisher import AlertPublisher
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.alerts.snapshot import Picture
+from tests.conftest import wait_until
+from tests.faults.broker import Broker
+
+BOTH = CameraEntities(zones=["drive", "lawn"], rules=["in", "out"], snapshots=["in", "out"])
+ONE = CameraEntities(zones=["drive"], rules=["in"], snapshots=["in"])
+PICTURE = Picture(b"\xff\xd8 of a person", 64, 48)
+
+
+@pytest.fixture
+def run(broker: Broker, tmp_path: Path) -> Callable[[dict[str, CameraEntities]], AlertPublisher]:
+    def start(cameras: dict[str, CameraEntities]) -> AlertPublisher:
+        publisher = AlertPublisher(
+            BrokerSettings(url=broker.url), OutboxSettings(path=tmp_path / "outbox.sqlite"), "porch"
+        )
+        publisher.describe_cameras(cameras)
+        for camera, has in cameras.items():
+            publisher.set_camera_status(camera, {"state": "online"})
+            publisher.publish_armed(camera, dict.fromkeys(has.rules, True))
+            zones = {zone: {"now": {}, "today": {}, "total": {}} for zone in has.zones}
+            publisher.publish_counts(camera, {"day": "2026-05-01", "zones": zones, "tripwires": {}})
+        return publisher
+
+    return start
+
+
+def retained(broker: Broker) -> set[str]:
+    """Topics below `edgetrack/porch/` that a newcomer is told of."""
+    session = Session(BrokerSettings(url=broker.url), "newcomer").open()
+    session.subscribe("edgetrack/porch/#")
+    session.subscribe("probe")
+    seen: list[Message] = []
+    session.publish(Message("probe", b"all that is retained came before"))
+    wait_until(
+        lambda: seen.extend(session.step(0.05).messages) or any(m.topic == "probe" for m in seen),
+        what="the probe",
+    )
+    session.close()
+    return {message.topic.removeprefix("edgetrack/porch/") for message in seen if message.topic != "probe"}
+
+
+def test_pictures_and_counts_of_what_is_gone_are_taken_back(
+    broker: Broker, run: Callable[[dict[str, CameraEntities]], AlertPublisher]
+) -> None:
+    with run({"front": BOTH, "back": ONE}) as publisher:
+        publisher.publish_snapshot("front", "in", PICTURE)
+        publisher.publish_snapshot("front", "out", PICTURE)
+        publisher.publish_snapshot("back", "now", PICTURE)
+        before = {"front/snapshot/in", "front/snapshot/out", "back/snapshot/now", "front/counts/lawn"}
+        wait_until(lambda: before < retained(broker), what="what is retained")
+    with run({"front": ONE}):
+        left = {"status", "front/status", "front/armed", "front/counts/drive", "front/snapshot/in"}
+        wait_until(lambda: retained(broker) == left, what="what is gone to be taken back")
+
+
+def test_nothing_is_taken_back_of_what_stayed_or_of_another_device(
+    broker: Broker, run: Callable[[dict[str, CameraEntities]], AlertPublisher]
+) -> None:
+    with run({"front": BOTH}) as publisher:
+        publisher.publish_snapshot("front", "out", PICTURE)
+        wait_until(lambda: "front/snapshot/out" in retained(broker), what="the picture")
+    other = Session(BrokerSettings(url=broker.url), "other").open()
+    other.publish(Message("edgetrack/barn/front/counts/lawn", b"{}", retain=True))
+    other.publish(Message("edgetrack/porch/front/counts/meadow", b"{}", retain=True))
+    wait_until(lambda: other.step(0.05).published, what="the broker's word")
+    with run({"front": BOTH}):
+        wait_until(lambda: "front/counts/meadow" not in retained(broker), what="the leftover to go")
+        assert {"front/snapshot/out", "front/counts/lawn", "front/counts/drive"} < retained(broker)
+    other.subscribe("edgetrack/barn/#")
+    messages: list[Message] = []
+    wait_until(lambda: messages.extend(other.step(0.05).messages) or messages, what="the other device's")
+    assert messages[0].payload == b"{}"
+    other.close()
