@@ -3,9 +3,10 @@
     python -m tests.faults.soak [--frames 1000000]
 
 Detections of made-up walkers, new each time, with noise, misses and false alarms, pass through tracker (with
-its LSTM), rules, outbox and delivery, as fast as that goes. Prints one line of JSON: memory and its slope by
-least squares over the samples after the first tenth, threads, descriptors, outbox. Exits 1 when memory grows
-by more than 1 MB per 100,000 frames, or threads, descriptors or the outbox have grown.
+its LSTM), rules, outbox and delivery, as fast as that goes. Prints one line of JSON: memory at first, after a
+tenth and at last, its slope by least squares after the first tenth, threads and descriptors then and at last,
+and the outbox. Exits 1 when memory grows by more than 1 MB per 100,000 frames, or threads, descriptors or the
+outbox have grown.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ class Samples:
             "rss_mb": [round(self.rss_mb[place], 1) for place in (0, tenth, -1)],
             "rss_max_mb": round(max(self.rss_mb), 1),
             "slope_mb_per_100k": round(self.slope_mb(), 3),
-            "threads": [self.threads[0], self.threads[-1]],
-            "descriptors": [self.descriptors[0], self.descriptors[-1]],
+            "threads": [self.threads[tenth], self.threads[-1]],
+            "descriptors": [self.descriptors[tenth], self.descriptors[-1]],
             "queued_max": max(self.queued),
             "objects_max": max(self.objects),
         }
