@@ -31,10 +31,13 @@ install-device:
 uninstall-device:
 	PURGE='$(PURGE)' sh systemd/uninstall-device.sh
 
-## make faults: kill, tear, fill and cut what can fail, and print what was lost; about half an hour
+## make faults: kill, tear, fill, cut and fuzz what can fail, and print what was lost; an hour or more (disk_full as root)
+FAULTS := broker_kill publisher_kill receipts torn_outbox disk_full network clock_jumps tpu_faults camera_faults \
+  graceful_stop soak
 faults: setup
-	for fault in broker_kill publisher_kill torn_outbox disk_full network tpu_faults; do \
-	  echo "== $$fault"; $(BIN)/python -m tests.faults.$$fault || exit 1; done
+	for fault in $(FAULTS); do echo "== $$fault"; $(BIN)/python -m tests.faults.$$fault || exit 1; done
+	$(BIN)/python -m tests.fuzz.fuzz --inputs 120000
+	$(BIN)/python -m tests.bench.alerts.outbox_backlog
 
 ## sudo make arm64-check: install, run and test the agent in emulated Raspberry Pi user spaces (Debian, an hour or two;
 ## ONLY="trixie-litert", TESTS="tests/agent/rules" for less)
