@@ -31,13 +31,14 @@ from agent.doctor.machine import run_tool
 from agent.errors import EdgetrackError
 from agent.footprint import Footprint, footprint, machine_name, peak_rss_mb
 from agent.pipeline import CameraPipeline, Step
+from agent.stage_times import STAGES
 
 _MOST_SAMPLES = 600
 _BARE_EVERY_S = 3.0
 _BARE_INVOCATIONS = 10
 _SHORTEST_S = 59.0  # a slope over less says nothing
 _WARM_UP = 1 / 3  # of the samples: what is still filling its buffers then is no leak
-_WORK = ("invoke", "decode", "track", "rules", "publish")
+_WORK = STAGES[STAGES.index("invoke") :]  # what comes before runs in the reader's thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 import { duration, el, number, svg } from "./dom.js";
 
-const STAGES = ["capture", "letterbox", "invoke", "decode", "track", "rules", "publish"];
-
 export class HealthPage {
   title = "Health";
   watches = [];
@@ -79,9 +77,9 @@ function line(title, values) {
   svg("polygon", { points: `${points[0].split(",")[0]},${height} ${points.join(" ")} ${points.at(-1).split(",")[0]},${height}` }), svg("polyline", { points: points.join(" ") }));
 }
 
-/** Median times of the stages, beside each other. */
+/** Median times of the stages, beside each other, in the order in which the device tells them. */
 function stageBars(stages) {
-  const known = STAGES.filter((stage) => stages[stage]);
+  const known = Object.keys(stages);
   const worked = known.filter((stage) => stage !== "capture"); // a live camera's capture is mostly waiting
   const whole = worked.reduce((sum, stage) => sum + stages[stage].median, 0) || 1;
   let from = 0;

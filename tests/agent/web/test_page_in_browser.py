@@ -8,6 +8,7 @@ from collections.abc import Callable
 import yaml
 
 from agent.config import load_config
+from agent.stage_times import STAGES
 from tests.agent.web.conftest import Browser, RunningAgent
 
 Start = Callable[..., RunningAgent]
@@ -57,7 +58,7 @@ def test_draws_a_zone_tries_it_saves_it_and_sees_its_alert(start_agent: Start, b
 def test_live_picture_moves_layers_can_be_switched_and_health_is_shown(
     start_agent: Start, browser: Browser
 ) -> None:
-    agent = start_agent()
+    agent = start_agent(more="defaults: {actions: {labels: [motion]}}\n")
     browser.look(width=360, height=740, scheme="light", scale=2)
     browser.open(agent.url)
     browser.wait_for("document.querySelector('.stage .empty')?.hidden")
@@ -73,7 +74,9 @@ def test_live_picture_moves_layers_can_be_switched_and_health_is_shown(
     browser.ask("location.hash = '#/health'")
     browser.wait_for("document.querySelectorAll('.line polyline').length >= 3")
     text = browser.ask("document.querySelector('main').innerText")
-    assert "Frames/s" in text and "invoke" in text
+    assert "Frames/s" in text
+    shown = browser.ask("[...document.querySelectorAll('.stages tbody th')].map((th) => th.innerText)")
+    assert shown == ["capture (with waiting)", *STAGES[1:]]
     assert not {"null", "undefined", "[object"} & set(text.split())
     assert browser.ask("document.documentElement.scrollWidth <= innerWidth")
     assert browser.problems == []
