@@ -12,9 +12,9 @@ import typer
 
 from agent.errors import ConfigError, EdgetrackError, StorageError
 from agent.version import __version__
-from models.architectures.kinds import Cell
 from models.registry.commands import register as register_registry
 from models.training.commands import register as register_training
+from models.training.motion_commands import train_motion_command
 
 if TYPE_CHECKING:
     from models.evaluate.tracking import TrackingScores
@@ -39,6 +39,7 @@ app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 app.add_typer(tune, name="tune")
 register_training(app, train, evaluate)
+train.command("motion")(train_motion_command)
 register_registry(app)
 
 GroundTruth = Annotated[
@@ -173,38 +174,6 @@ def smooth_tracks(
         print(f"{one.output}: {one.tracks} tracks, {one.boxes} boxes smoothed, {one.filled} filled (offline)")
     boxes, filled = sum(one.boxes for one in done), sum(one.filled for one in done)
     print(f"OFFLINE result, not to be compared with online ones: {boxes} boxes smoothed, {filled} filled")
-
-
-@train.command("motion")
-def train_motion_model(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .tflite file; its card goes beside it.")
-    ],
-    examples: Annotated[int, typer.Option(min=1000, help="Generated trajectories.")] = 60000,
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    units: Annotated[int, typer.Option(min=4, max=64, help="Size of the hidden state.")] = 16,
-    cell: Annotated[Cell, typer.Option(help="Of the recurrent layer.")] = Cell.LSTM,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
-) -> None:
-    """Train the tracker's motion model on generated trajectories and convert it to int8."""
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from models.training.motion import train_motion
-
-    with _progress("train", epochs) as progress:
-        trained = train_motion(
-            output,
-            examples=examples,
-            epochs=epochs,
-            units=units,
-            cell=cell,
-            seed=seed,
-            on_epoch=progress,
-        )
-    for name, errors in (("kalman", trained.kalman), ("float", trained.floating), ("int8", trained.int8)):
-        print(f"{name:7s}", *(f"{error:.4f}" for error in errors))
-    print(f"{trained.model}: error in box heights after {', '.join(map(str, trained.horizons_s))} s")
 
 
 @evaluate.command("motion")

@@ -7,29 +7,15 @@ runs over the noisy positions, so that the model learns to correct that very fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from agent.track.kalman import BatchedKalman, Float64Array, P
 from agent.track.motion_lstm import HORIZONS_S, TICK_S, MotionHistory
 from agent.track.settings import TrackerSettings
+from models.motion.examples import Examples, joined
 
 _HEIGHT_PX = 100.0
 _FPS = (30.0, 25.0, 15.0, 10.0, 7.0, 5.0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Examples:
-    """What the model is trained on.
-
-    Args:
-        features: (N, STEPS, FEATURES) float32.
-        corrections: (N, horizons, 2) float32, box heights: truth minus the filter's damped forecast.
-    """
-
-    features: Float64Array
-    corrections: Float64Array
 
 
 def true_paths(rng: np.random.Generator, count: int, steps: int, dt_s: float) -> Float64Array:
@@ -75,10 +61,7 @@ def make_examples(rng: np.random.Generator, count: int) -> Examples:
     """
     settings = TrackerSettings()
     parts = [_at_frame_rate(rng, count // len(_FPS), fps, settings) for fps in _FPS]
-    return Examples(
-        np.concatenate([part.features for part in parts]).astype(np.float32),
-        np.concatenate([part.corrections for part in parts]).astype(np.float32),
-    )
+    return joined(parts)
 
 
 def _at_frame_rate(rng: np.random.Generator, count: int, fps: float, settings: TrackerSettings) -> Examples:
@@ -128,4 +111,4 @@ def _at_frame_rate(rng: np.random.Generator, count: int, fps: float, settings: T
         forecast = kalman.predict(state[:, :, rows], horizon_s, settings.lost_damping_s)[P, :2]
         truth = path[now + round(horizon_s * fps)][:, rows] + drift[:, rows]
         corrections[:, number] = (truth - forecast).T / _HEIGHT_PX
-    return Examples(features, corrections)
+    return Examples(features.astype(np.float32), corrections.astype(np.float32))

@@ -1,25 +1,50 @@
-"""Trains the motion model on generated trajectories and writes it as an int8 `.tflite` file with its card."""
+"""Trains the motion model and writes it as an int8 `.tflite` file with its card.
+
+It learns from generated trajectories, and from users' own recordings where they give some.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agent.errors import StorageError
-from agent.track.kalman import Float64Array
-from agent.track.motion_lstm import FEATURES, HORIZONS_S, STEPS, TICK_S
-from models.architectures.kinds import Cell
-from models.architectures.motion_lstm import UNITS, build_motion_model
-from models.motion.trajectories import make_examples
+from agent.errors import ModelError, StorageError
+from agent.records import FloatArray
+from agent.track.motion_lstm import HORIZONS_S, STEPS, TICK_S
+from models.architectures.motion_lstm import build_motion_model
+from models.motion.examples import Examples, joined, mean_errors
+from models.training.fit import Fit, OnStep, Schedule, fit
+from models.training.motion_data import MotionData
+from models.training.motion_int8 import run_int8, to_int8
+from models.training.motion_settings import MotionTraining
+from models.training.run_folder import RunFolder
 
-TRACKS = 16
-"""Tracks per invocation of the file that ships."""
+_CALIBRATION_EXAMPLES = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastScores:
+    """Final displacement errors (FDE) after each of `HORIZONS_S`, box heights; NaN where no truth is known.
+
+    Args:
+        name: of the examples.
+        examples: how many.
+        kalman: of the filter alone.
+        floating, int8: of the filter with the model's correction, before and after the conversion.
+    """
+
+    name: str
+    examples: int
+    kalman: tuple[float, ...]
+    floating: tuple[float, ...]
+    int8: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,161 +53,170 @@ class TrainedMotion:
 
     Args:
         model: the `.tflite` file; its card lies beside it as `.json`.
-        kalman, floating, int8: error of the forecast at each horizon on generated trajectories that were not
-            trained on, box heights: without a correction, and with that of either model.
+        epochs: that were run.
+        scores: on what was held out, generated first.
     """
 
     model: Path
-    kalman: tuple[float, ...]
-    floating: tuple[float, ...]
-    int8: tuple[float, ...]
-    horizons_s: tuple[float, ...] = HORIZONS_S
+    epochs: int
+    scores: tuple[ForecastScores, ...]
 
 
-def train_motion(
-    output: Path,
-    *,
-    examples: int = 60000,
-    epochs: int = 20,
-    units: int = UNITS,
-    cell: Cell = Cell.LSTM,
-    seed: int = 1,
-    on_epoch: Callable[[str], None] | None = None,
-) -> TrainedMotion:
-    """Train, convert, measure, write.
+def train_motion(settings: MotionTraining, data: MotionData, on_step: OnStep | None = None) -> TrainedMotion:
+    """Train, or go on with a training that was killed, to the same end; then convert, measure, write.
 
     Args:
-        output: the `.tflite` file.
-        examples: generated examples; a tenth is held out.
-        epochs: passes over them.
-        units: size of the hidden state.
-        cell: of the recurrent layer.
-        seed: of everything that is drawn.
-        on_epoch: called with a line after each epoch.
+        settings: network and schedule.
+        data: from `load_motion_data` with the same settings.
+        on_step: is told after each step what to show and how many steps there are in all.
 
     Raises:
+        ConfigError: the run's folder holds a training with other settings or recordings.
+        ModelError: the loss is no longer finite.
         StorageError: the output cannot be written.
     """
     import keras
+    import tensorflow as tf
 
-    keras.utils.set_random_seed(seed)
-    data = make_examples(np.random.default_rng(seed), examples)
-    order = np.random.default_rng(seed + 1).permutation(len(data.features))
-    held = len(order) // 10
-    test, train = order[:held], order[held:]
-    model = build_motion_model(1, units, cell=cell)
-    spread = np.abs(data.corrections[train]).mean(axis=(0, 2)).repeat(2)  # each horizon counts the same
+    run = RunFolder(settings.folder, _decisive(settings, data))
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    model = build_motion_model(1, settings.units, cell=settings.cell)
+    schedule = Schedule(
+        settings.epochs,
+        data.steps(settings),
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.patience,
+    )
+    trainer = Fit(model, _loss(data.generated), schedule)
+
+    def skill() -> float:
+        parts = (data.choose_generated, data.choose_recorded)
+        return float(np.mean([_skill(model, part) for part in parts if len(part)]))
+
+    def batches(epoch: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+        return data.batches(settings, epoch)
+
+    done = fit(run, trainer, batches, skill, metric="skill", on_step=on_step)
+    model.load_weights(done.model)
+    content = to_int8(model, _calibration(data, settings.seed), settings.units, settings.cell)
+    scores = tuple(_scores(name, part, model, content) for name, part in data.held_out.items())
+    _write(settings.output, content, _card(settings, data, scores, content))
+    return TrainedMotion(settings.output, done.epochs, scores)
+
+
+def _decisive(settings: MotionTraining, data: MotionData) -> dict[str, Any]:
+    """What must be the same when a training goes on: of recordings their bytes, not where they lie."""
+    named: dict[str, Any] = settings.model_dump(
+        mode="json", exclude={"output", "run", "recordings", "held_out"}
+    )
+    return {**named, "recordings": [one.sha256 for one in data.recordings]}
+
+
+def _loss(data: Examples) -> Any:
+    """Huber's, in units of each horizon's mean, so that each counts the same; unknown truths do not count."""
+    import tensorflow as tf
+
+    spread = np.nanmean(np.abs(data.corrections), axis=(0, 2))[None, :, None].astype(np.float32)
 
     def loss(truth: Any, found: Any) -> Any:
-        return keras.losses.huber(truth / spread, found / spread, delta=1.0)
+        known = tf.math.is_finite(truth)
+        residual = tf.where(known, truth - tf.reshape(found, tf.shape(truth)), 0.0) / spread
+        size = tf.abs(residual)
+        each = tf.where(size <= 1.0, 0.5 * tf.square(residual), size - 0.5)
+        return tf.reduce_sum(each) / tf.maximum(tf.reduce_sum(tf.cast(known, tf.float32)), 1.0)
 
-    steps = epochs * max(1, len(train) // _BATCH)
-    rate = keras.optimizers.schedules.CosineDecay(4e-3, steps)
-    model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss)
-    model.fit(
-        data.features[train][:, :, None],
-        data.corrections[train].reshape(len(train), 1, 1, -1),
-        batch_size=_BATCH,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda n, logs: _tell(on_epoch, n, logs))],
-    )
-    content = to_int8(model, data.features[train[:4000]], units, cell)
-    found = model.predict(data.features[test][:, :, None], batch_size=4096, verbose=0)
-    truth = data.corrections[test]
-    trained = TrainedMotion(
-        output,
-        _errors(truth),
-        _errors(truth - found.reshape(truth.shape)),
-        _errors(truth - run_int8(content, data.features[test])),
-    )
-    _write(output, content, _card(trained, content, examples, epochs, units, cell, seed))
-    return trained
+    return loss
 
 
-_BATCH = 256
+def predict(model: Any, features: FloatArray, batch_size: int = 4096) -> FloatArray:
+    """Corrections (N, horizons, 2) of a Keras model that takes one track at a time."""
+    parts = [
+        np.asarray(model(features[start : start + batch_size, :, None], training=False))
+        for start in range(0, len(features), batch_size)
+    ]
+    found: FloatArray = np.concatenate(parts).reshape(len(features), len(HORIZONS_S), 2)
+    return found
 
 
-def _tell(on_epoch: Callable[[str], None] | None, number: int, logs: dict[str, float] | None) -> None:
-    if on_epoch is not None:
-        on_epoch(f"epoch {number + 1} loss {(logs or {}).get('loss', float('nan')):.4f}")
+def _skill(model: Any, examples: Examples) -> float:
+    """Share of the filter's error that the model takes away, mean of the horizons; at most 1.
 
-
-def _errors(residual: Float64Array) -> tuple[float, ...]:
-    """Mean distance at each horizon."""
-    return tuple(
-        round(float(value), 4) for value in np.hypot(residual[..., 0], residual[..., 1]).mean(axis=0)
-    )
-
-
-def to_int8(model: Any, features: Float64Array, units: int = UNITS, cell: Cell = Cell.LSTM) -> bytes:
-    """The trained network as a full-integer `.tflite`, `TRACKS` side by side, a batch of 1.
-
-    Args:
-        model: from `build_motion_model`.
-        features: (N, STEPS, FEATURES) to calibrate with.
-        units, cell: as the model was built with.
+    Raises:
+        ModelError: a forecast is not finite.
     """
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    shipped = build_motion_model(TRACKS, units, batch=1, cell=cell)
-    shipped.set_weights(model.get_weights())
-    signature = tf.TensorSpec((1, STEPS, TRACKS, FEATURES), tf.float32, name="observations")
-    concrete = tf.function(lambda x: shipped(x, training=False)).get_concrete_function(signature)
-    frozen = convert_variables_to_constants_v2(concrete)  # a variable would be read while calibrating
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-
-    def samples() -> Iterator[list[Float64Array]]:
-        for start in range(0, len(features) - TRACKS + 1, TRACKS):
-            yield [features[start : start + TRACKS].transpose(1, 0, 2)[None].astype(np.float32)]
-
-    converter.representative_dataset = samples
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    content: bytes = converter.convert()
-    return content
+    found = predict(model, examples.features)
+    if not np.isfinite(found).all():
+        raise ModelError("training", "expected finite forecasts, got nan or inf", "lower learning_rate")
+    before, after = mean_errors(examples.corrections), mean_errors(examples.corrections - found)
+    pairs = zip(before, after, strict=True)
+    left = np.mean([b / max(a, 1e-9) for a, b in pairs if not math.isnan(a)])
+    return max(1.0 - float(left), -0.999)  # the loop takes -1 for none at all
 
 
-def run_int8(content: bytes, features: Float64Array) -> Float64Array:
-    """Corrections (N, horizons, 2) of a `.tflite` file, through the agent's interpreter."""
-    import tempfile
+def _calibration(data: MotionData, seed: int) -> FloatArray:
+    """(N, STEPS, FEATURES) of what was learnt from, as much recorded as generated where there is enough."""
+    rng = np.random.default_rng([seed, 4])
+    recorded = min(len(data.recorded), _CALIBRATION_EXAMPLES // 2)
+    parts = [
+        part[rng.permutation(len(part))[:count]]
+        for part, count in (
+            (data.generated, _CALIBRATION_EXAMPLES - recorded),
+            (data.recorded, recorded),
+        )
+    ]
+    features = joined(parts).features
+    drawn: FloatArray = features[rng.permutation(len(features))]
+    return drawn
 
-    from agent.detect.interpreter import Interpreter
-    from agent.track.motion_lstm import MotionModel
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "motion.tflite"
-        path.write_bytes(content)
-        return MotionModel(Interpreter(path, threads=1))(np.asarray(features, np.float64))
+def _scores(name: str, examples: Examples, model: Any, content: bytes) -> ForecastScores:
+    truth, features = examples.corrections, examples.features
+    return ForecastScores(
+        name,
+        len(examples),
+        mean_errors(truth),
+        mean_errors(truth - predict(model, features)),
+        mean_errors(truth - run_int8(content, features)),
+    )
 
 
 def _card(
-    trained: TrainedMotion, content: bytes, examples: int, epochs: int, units: int, cell: Cell, seed: int
+    settings: MotionTraining, data: MotionData, scores: tuple[ForecastScores, ...], content: bytes
 ) -> dict[str, Any]:
     """The ModelSpec with provenance, as every shipped model has one."""
-    figures = {"kalman": trained.kalman, "float": trained.floating, "int8": trained.int8}
-    shown = "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in figures.items())
+    learnt = f"{settings.examples} generated trajectories (models/motion/trajectories.py)"
+    if data.recordings:
+        learnt += f" and {len(data.recorded)} moments of recorded tracks, {settings.repeat} times an epoch"
+    shown = "; ".join(f"held out, {score.name} ({score.examples}): {_listed(score)}" for score in scores)
+    given = settings.model_dump(mode="json", exclude_defaults=True, exclude={"run", "deterministic"})
+    words = " ".join(f"--set {key}={Path(str(value)).name}" for key, value in given.items())
     return {
         "schema_version": 1,
-        "name": f"motion-{cell}",
+        "name": f"motion-{settings.cell}",
         "task": "sequence",
         "provenance": {
             "source": (
-                f"trained on {examples} generated trajectories (models/motion/trajectories.py): "
-                f"{cell.upper()} of {units} units over {STEPS} observations {TICK_S} s apart; error of the "
-                "forecast in box heights on held-out generated ones after "
-                f"{', '.join(map(str, HORIZONS_S))} s: {shown}"
+                f"trained on {learnt}: {settings.cell.upper()} of {settings.units} units over {STEPS} "
+                f"observations {TICK_S} s apart; FDE in box heights after "
+                f"{', '.join(map(str, HORIZONS_S))} s, {shown}"
             ),
-            "licence": "Apache-2.0",
-            "command": "edgetrack-models train motion "
-            f"--examples {examples} --epochs {epochs} --units {units} --cell {cell} --seed {seed}",
-            "seed": seed,
+            "licence": "of the recordings' owner" if data.recordings else "Apache-2.0",
+            "command": f"edgetrack-models train motion {words}",
+            "seed": settings.seed,
             "sha256": hashlib.sha256(content).hexdigest(),
-            "converter": "TensorFlow Lite, int8, 4,000 calibration examples",
+            "converter": f"TensorFlow Lite, int8, {_CALIBRATION_EXAMPLES:,} calibration examples",
         },
     }
+
+
+def _listed(score: ForecastScores) -> str:
+    figures = {"Kalman": score.kalman, "float": score.floating, "int8": score.int8}
+    return "; ".join(
+        f"{name} {', '.join(f'{value:.4f}' for value in values)}" for name, values in figures.items()
+    )
 
 
 def _write(output: Path, content: bytes, card: dict[str, Any]) -> None:
