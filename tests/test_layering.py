@@ -140,6 +140,7 @@ def test_workstation_uses_only_the_core_and_the_interpreter_of_the_agent(package
     doors = (
         "agent.detect.interpreter",
         "agent.detect.classifier",
+        "agent.detect.embedder",
         "agent.detect.detector",
         "agent.detect.settings",
         "agent.track",

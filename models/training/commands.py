@@ -1,4 +1,4 @@
-"""`edgetrack-models train detector|classifier|action`, `scene`, `crops`, `evaluate classification|action`.
+"""`edgetrack-models train`, `scene`, `crops`, `identities` and `evaluate` of what is trained here.
 
 `models.cli` registers them; whatever is heavy is imported inside the command that needs it.
 """
@@ -14,6 +14,11 @@ import typer
 from agent.errors import ConfigError
 from models.training.action_commands import evaluate_action_command, scene_actions, train_action_command
 from models.training.crop_command import crops
+from models.training.embedding_commands import (
+    evaluate_embedding_command,
+    identities,
+    train_embedding_command,
+)
 from models.training.options import ConfigFile, Overrides, progress, quiet_tensorflow, read_settings
 
 _OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -32,6 +37,9 @@ def register(app: typer.Typer, train: typer.Typer, evaluate: typer.Typer) -> Non
     scene.command("actions")(scene_actions)
     train.command("action")(train_action_command)
     evaluate.command("action")(evaluate_action_command)
+    app.command("identities")(identities)
+    train.command("embedding")(train_embedding_command)
+    evaluate.command("embedding")(evaluate_embedding_command)
 
 
 def train_detector_command(config: ConfigFile = None, override: Overrides = None) -> None:
