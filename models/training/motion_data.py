@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.errors import DataError
+from agent.errors import ConfigError, DataError
 from agent.records import FloatArray
 from models.motion.examples import Examples, joined
 from models.motion.recordings import RecordedMotion, read_motion, recordings_in
@@ -41,8 +41,16 @@ class MotionData:
     recordings: list[RecordedMotion]
 
     def steps(self, settings: MotionTraining) -> int:
-        """Batches of an epoch."""
-        return self._count(settings) // settings.batch_size
+        """Batches of an epoch.
+
+        Raises:
+            ConfigError: there is not enough for one.
+        """
+        steps = self._count(settings) // settings.batch_size
+        if not steps:
+            problem = f"expected {self._count(settings)} or less, as many examples there are"
+            raise ConfigError("batch_size", f"{problem}, got {settings.batch_size}")
+        return steps
 
     def _count(self, settings: MotionTraining) -> int:
         return len(self.generated) + settings.repeat * len(self.recorded)
@@ -78,21 +86,20 @@ def load_motion_data(
     Raises:
         DataError: a recording is none, or damaged; or they hold too little.
     """
+    recorded = choose = joined([])
+    held_out: dict[str, Examples] = {}
+    recordings: list[RecordedMotion] = []
+    if settings.recordings is not None:
+        learn_from, further = _read(settings, on_recording)
+        recorded, choose, held_out["recorded"] = _shared_out(learn_from, further)
+        _check_amount("to learn from", settings.recordings, recorded, MIN_TRAIN, learn_from)
+        place = settings.held_out or settings.recordings
+        _check_amount("held out", place, held_out["recorded"], MIN_HELD_OUT, further or learn_from)
+        recordings = learn_from + further
     made = make_examples(np.random.default_rng(settings.seed), settings.examples)
     other = make_examples(np.random.default_rng([settings.seed, 1]), max(settings.examples // 10, 1000))
     chosen = np.random.default_rng([settings.seed, 2]).permutation(len(made)) % _CHOOSE_BY == 0
-    held_out = {"generated": other}
-    recorded = choose = joined([])
-    recordings: list[RecordedMotion] = []
-    if settings.recordings is not None:
-        recordings, further = _read(settings, on_recording)
-        recorded, choose, later = _shared_out(recordings, further)
-        wanted = (("to learn from", recorded, MIN_TRAIN), ("held out", later, MIN_HELD_OUT))
-        for what, part, least in wanted:
-            if len(part) < least:
-                raise DataError(str(settings.recordings), *_too_little(what, len(part), least, recordings))
-        held_out["recorded"] = later
-        recordings += further
+    held_out = {"generated": other, **held_out}
     return MotionData(made[~chosen], recorded, made[chosen], choose, held_out, recordings)
 
 
@@ -134,11 +141,16 @@ def _shared_out(
     return joined(learn), joined(choose), joined(held)
 
 
-def _too_little(what: str, found: int, least: int, recordings: list[RecordedMotion]) -> tuple[str, str]:
+def _check_amount(
+    what: str, place: Path, part: Examples, least: int, recordings: list[RecordedMotion]
+) -> None:
+    """Refuse what is too little to learn from, or to say anything of."""
+    if len(part) >= least:
+        return
     minutes = sum(one.end_s - one.start_s for one in recordings) / 60
     tracks = sum(len(np.unique(one.tracks)) for one in recordings)
     problem = (
-        f"expected {least} moments of tracks or more {what}, got {found} "
+        f"expected {least} moments of tracks or more {what}, got {len(part)} "
         f"({tracks} tracks in {minutes:.1f} min of {len(recordings)} recordings)"
     )
-    return problem, "record for longer, or where more moves"
+    raise DataError(str(place), problem, "record for longer, or where more moves")
