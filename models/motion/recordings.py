@@ -160,7 +160,7 @@ class _Run:
     def see(self, frame: RecordedFrame, line: int) -> None:
         """The next frame, from that line of the file."""
         if frame.detections is None:
-            problem = "expected detections in the recording, got tracks only"
+            problem = "expected detections in the recording, got none"
             raise DataError(str(self._path), problem, "record again with edgetrack-agent run --record")
         time_s = frame.time_s
         if self._times and time_s <= self._times[-1]:
