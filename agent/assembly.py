@@ -17,6 +17,7 @@ from agent.capture.reader import FrameReader, SourceStatus
 from agent.capture.source import Source, open_source
 from agent.config import CameraSettings
 from agent.detect.detector import Detector, Prepared, open_detector
+from agent.detect.embedder import Embedder
 from agent.detect.interpreter import Interpreter
 from agent.detect.settings import DetectorSettings
 from agent.errors import ModelError
@@ -35,6 +36,7 @@ log = logging.getLogger("edgetrack")
 _ARTEFACTS = Path(__file__).resolve().parent.parent / "models" / "artefacts"
 _SHIPPED_MOTION_MODEL = _ARTEFACTS / "motion_lstm.tflite"
 _SHIPPED_ACTION_MODEL = _ARTEFACTS / "action_lstm.tflite"
+_SHIPPED_EMBEDDING = _ARTEFACTS / "appearance.tflite"
 
 
 def build_pipeline(
@@ -149,14 +151,26 @@ def build_tracker(settings: TrackerSettings, score_levels: Sequence[float]) -> T
         score_levels: of the detector; empty when not known.
 
     Raises:
-        ModelError: the motion model is not there, or does not fit.
+        ModelError: the motion model or the embedding is not there, or does not fit.
     """
     names = ("low_score", "high_score", "birth_score")
     given = settings.model_dump(exclude_unset=True)
     if score_levels and not given.get("learn_scores"):
         own = dict(zip(names, score_levels, strict=True))
         settings = TrackerSettings.model_validate({"learn_scores": False, **own, **given})
-    return Tracker(settings, motion_model=_motion_model(settings))
+    return Tracker(settings, motion_model=_motion_model(settings), embedder=_embedder(settings))
+
+
+def _embedder(settings: TrackerSettings) -> Embedder | None:
+    """What tells objects by their looks; None where nobody asked.
+
+    Raises:
+        ModelError: it is not there, does not fit, or nothing can run it.
+    """
+    if settings.appearance == "off":
+        return None
+    path = _SHIPPED_EMBEDDING if settings.appearance == "shipped" else settings.appearance
+    return Embedder(path)
 
 
 def _motion_model(settings: TrackerSettings) -> MotionModel | None:

@@ -242,7 +242,7 @@ class CameraPipeline:
             if self.min_score:
                 detections = detections[detections.scores >= self.min_score]
         with times.measure("track"):
-            tracks = self._tracker.update(detections, frame.time_s, frame.size)
+            tracks = self._tracker.update(detections, frame.time_s, frame.size, frame.image)
             self._tracks, self._tracks_s = tracks, frame.time_s
         actions = None
         if self.actions is not None:

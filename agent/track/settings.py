@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from agent.settings import Fraction, Seconds, Section
 
@@ -28,6 +28,15 @@ class TrackerSettings(Section):
     across_classes: bool = False
     """False: a track takes only detections of its own class. True: it takes any, and its label is the one
     its detections voted for; for detectors that waver between classes."""
+
+    appearance: Literal["off", "shipped"] | Path = "off"
+    """Whether tracks are also told apart by their looks: "off", "shipped" for the embedding model that ships,
+    or another one's `.tflite`, its ModelSpec beside it. Costs time where tracks meet or are lost; `replay
+    --retrack` goes without, since recordings hold no pictures."""
+    appearance_weight: Annotated[float, Field(ge=0.0, le=4.0)] = 0.1
+    """Weight of the looks' cosine where a detection could belong to several tracks; 0 is off."""
+    appearance_min_cosine: Fraction = 0.7
+    """Least cosine of a lost track and a new detection near it that is taken for the same object."""
 
     learn_scores: bool = True
     """Bring scores to the scale of the levels below, on which a sure detection has 0.99: by the quantiles in
@@ -100,6 +109,12 @@ class TrackerSettings(Section):
     """Share of the detection in the reported centre of a matched track; the rest is the filter's."""
     size_blend: Fraction = 0.30
     """Share of the detection in the reported width and height of a matched track."""
+
+    @field_validator("appearance", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        """YAML reads a bare `off` as false."""
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _check(self) -> TrackerSettings:

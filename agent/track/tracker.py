@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import ConfigError, DataError
-from agent.records import Detections, FloatArray, IntArray, Tracks, TrackState
+from agent.records import Detections, FloatArray, ImageArray, IntArray, Tracks, TrackState
+from agent.track.appearance import Appearance, Embedder
 from agent.track.association import NO_ROWS, Pairs, Rows, assign, gated, side_matrix
 from agent.track.camera_motion import camera_shift
 from agent.track.expiry import Expiry
@@ -41,11 +42,12 @@ class Tracker:
         settings: section `tracker` of the configuration.
         score_quantiles: of the detector's ModelSpec, so that the score levels fit it from the first frame.
         motion_model: corrects the forecasts of lost tracks, unless the settings say "kalman".
+        embedder: tells what objects look like, unless the settings say that appearance is off.
 
     Ids start at 1 in each tracker and are never given twice, not even after `reset()`.
 
     Raises:
-        ConfigError: the settings ask for the motion model, and there is none.
+        ConfigError: the settings ask for the motion model or for appearance, and there is none.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Tracker:
         settings: TrackerSettings | None = None,
         score_quantiles: Sequence[float] = (),
         motion_model: MotionModel | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         self._settings = s = settings or TrackerSettings()
         if s.motion == "lstm" and motion_model is None:
@@ -61,6 +64,12 @@ class Tracker:
             )
         use_model = motion_model is not None and s.motion != "kalman"
         self._forecast = LostForecast(motion_model) if motion_model and use_model else None
+        if s.appearance != "off" and embedder is None:
+            raise ConfigError(
+                "tracker.appearance", "expected an embedding model and pictures, got none", "set it to off"
+            )
+        use_embedder = embedder is not None and s.appearance != "off"
+        self._appearance = Appearance(embedder, s) if embedder is not None and use_embedder else None
         self._kalman = BatchedKalman(
             (s.position_noise, s.size_noise),
             (s.acceleration_noise, s.size_acceleration_noise),
@@ -83,6 +92,8 @@ class Tracker:
         self._time_s = -math.inf
         if self._forecast is not None:
             self._forecast.clear()
+        if self._appearance is not None:
+            self._appearance.clear()
 
     def forecast(self, after_s: Sequence[float], *, corrected: bool = True) -> tuple[IntArray, FloatArray]:
         """Where the living tracks will be if nobody sees them from now on.
@@ -125,6 +136,7 @@ class Tracker:
             "real": table.real.tolist(),
             "scores": self._scale.state() if self._scale is not None else None,
             "forecast": self._forecast.state() if self._forecast is not None else None,
+            "appearance": self._appearance.state() if self._appearance is not None else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -141,16 +153,23 @@ class Tracker:
             scale = copy.deepcopy(self._scale)
             if scale is not None and state["scores"] is not None:
                 scale.load(state["scores"])
+            appearance = copy.copy(self._appearance)
+            if appearance is not None:
+                appearance.load(state.get("appearance"), len(table))
             if self._forecast is not None and state["forecast"] is not None:
                 self._forecast.load(state["forecast"], len(table))
         except KeyError as error:
             raise DataError("tracker state", f"expected a field {error}, got none") from error
         except (TypeError, ValueError) as error:
             raise DataError("tracker state", str(error)) from error
-        self._table, self._time_s, self._scale = table, time_s, scale
+        self._table, self._time_s, self._scale, self._appearance = table, time_s, scale, appearance
 
     def update(
-        self, detections: Detections, time_s: float, frame_size: tuple[int, int] | None = None
+        self,
+        detections: Detections,
+        time_s: float,
+        frame_size: tuple[int, int] | None = None,
+        image: ImageArray | None = None,
     ) -> Tracks:
         """Follow all objects into the next frame.
 
@@ -159,6 +178,7 @@ class Tracker:
             time_s: monotonic time of this frame, later than that of the last one.
             frame_size: (width, height) in px. Without it, tracks that leave at the border are kept as long
                 as those that are lost elsewhere.
+            image: (H, W, 3) uint8 BGR. Without it, appearance is not looked at in this frame.
 
         Returns:
             All living tracks, tentative and lost ones too, and once those that were removed in this frame.
@@ -180,7 +200,12 @@ class Tracker:
         if len(table):
             self._predict()
         known = len(table)
+        if self._appearance is not None:
+            self._appearance.frame(image, found.z)
         rows, columns = self._associate(found)
+        if self._appearance is not None:
+            again, these = self._appearance.found_again(table, found, rows, columns, time_s)
+            rows, columns = np.concatenate((rows, again)), np.concatenate((columns, these))
         blended = None
         if len(rows):
             z, scores = found.z.take(columns, axis=1), found.raw_scores.take(columns)
@@ -197,12 +222,16 @@ class Tracker:
         since_seen_s = time_s - table.real[LAST]
         if self._forecast is not None:
             self._forecast.observe(rows, found.z[: CY + 1, columns], len(table), time_s)
+        if self._appearance is not None:
+            self._appearance.observe(rows, columns, len(table), time_s)
         removed = self._expiry(table, since_seen_s, frame_size) if len(rows) < known else None
         tracks = self._report(rows, blended, since_seen_s, removed)
         if removed is not None and removed.any():
             table.keep(~removed)
             if self._forecast is not None:
                 self._forecast.keep(~removed)
+            if self._appearance is not None:
+                self._appearance.keep(~removed)
         return tracks
 
     def _predict(self) -> None:
@@ -269,9 +298,9 @@ class Tracker:
         min_iou = min(settings.min_iou_high, settings.min_iou_again, settings.min_iou_low)
         near = gated(to_sides @ table.motion[P], sides, min_iou, settings.height_weight)
         pairs = Pairs(near.rows, near.columns, near.iou, near.value - penalty.take(near.rows))
-        if settings.across_classes:
-            return pairs
-        return pairs.where(table.whole[LABELS].take(near.rows) == found.labels.take(near.columns))
+        if not settings.across_classes:
+            pairs = pairs.where(table.whole[LABELS].take(near.rows) == found.labels.take(near.columns))
+        return pairs if self._appearance is None else self._appearance.weigh(pairs)
 
     def _follow_camera(self, found: Found, rows: Rows, columns: Rows) -> bool:
         """Move all tracks by what the matched ones have in common; whether that is worth a second look."""
