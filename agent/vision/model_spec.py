@@ -102,6 +102,7 @@ class Provenance(Section):
     command: str = ""
     seed: int | None = None
     sha256: str = ""
+    """Of the file that was converted; of the .tflite itself where no other file is given away."""
     converter: str = ""
 
 
