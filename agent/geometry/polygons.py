@@ -58,7 +58,7 @@ class PolygonSet:
         )  # (E, 3): a point's turn is its product with (x, y, 1)
         self._rises = self._side[:, 1:] > 0  # (E, 1)
         self._a_y, self._b_y = joined[:, 1:].copy(), following[:, 1:].copy()  # (E, 1)
-        self.owners: IntArray = np.repeat(np.arange(len(corners)), self._counts)
+        self.owners: IntArray = np.repeat(np.arange(len(corners)), self._counts.astype(np.intp))
         """(E,) the polygon of each side."""
         cross = joined[:, 0] * following[:, 1] - joined[:, 1] * following[:, 0]  # (E,)
         area = np.add.reduceat(cross, self._starts) / 2 if corners else np.zeros(0)

@@ -17,7 +17,7 @@ COMBINATIONS='
 bookworm-litert  | bookworm | arm64 | cortex-a72 | demo       | mosquitto mosquitto-clients
 bookworm-tflite  | bookworm | arm64 | cortex-a72 | demo,coral | mosquitto mosquitto-clients
 trixie-litert    | trixie   | arm64 | cortex-a76 | demo       | mosquitto mosquitto-clients
-bookworm-armhf   | bookworm | armhf | max        | demo,coral | mosquitto mosquitto-clients python3-numpy python3-opencv python3-scipy python3-yaml python3-psutil
+bookworm-armhf   | bookworm | armhf | max        | coral      | mosquitto mosquitto-clients python3-numpy python3-opencv python3-scipy python3-yaml python3-psutil
 '
 here=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$here/../.." && pwd)
@@ -89,10 +89,13 @@ while IFS='|' read -r name suite arch cpu extras debs; do
   log=$roots/$name.log root=$roots/$name-$(key "$suite $arch $extras $debs")
   : >"$log"
   if [ ! -e "$root/.ready" ]; then
-    rm -rf --one-file-system "$roots/$name"-??????????
-    say "$name: making its root (log: $log)"
-    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --arch="$arch" \
-      --include="python3-venv,ca-certificates${debs:+,$debs}" "$suite" "$root" "deb $mirror $suite main" >>"$log" 2>&1
+    if [ ! -e "$root/.made" ]; then
+      rm -rf --one-file-system "$roots/$name"-??????????
+      say "$name: making its root (log: $log)"
+      unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --arch="$arch" \
+        --include="python3-venv,ca-certificates${debs:+,$debs}" "$suite" "$root" "deb $mirror $suite main" >>"$log" 2>&1
+      touch "$root/.made"
+    fi
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
     cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
     if inside "$root" yes sh /source/tests/arm64/in_root.sh install "$extras" >>"$log" 2>&1; then

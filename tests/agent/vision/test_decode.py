@@ -184,7 +184,7 @@ def test_codes_decode_as_the_numbers_they_stand_for_do(name, dtype):
     low = np.iinfo(dtype).min
     scales = {"boxes": (0.03, low + 128), "objectness": (1 / 256, low), "scores": (1 / 256, low)}
     spec = spec_of(name, outputs=tuple(OutputSpec(role=role, name=role) for role in columns), **more)
-    infos = [info(rows[role][None].astype(dtype), role, *scales[role]) for role in columns]
+    infos = [info(np.zeros((1, *rows[role].shape), dtype), role, *scales[role]) for role in columns]
     codes = [quantize(rows[role][None], tensor) for role, tensor in zip(columns, infos, strict=True)]
     numbers = [dequantize(array, tensor) for array, tensor in zip(codes, infos, strict=True)]
     found = Decoder(spec, infos)(codes)
