@@ -36,7 +36,7 @@ class PolygonSet:
             if polygon.ndim != 2 or polygon.shape[0] < 3 or polygon.shape[1] != 2:
                 raise ValueError(f"polygon {index}: expected shape (3 or more, 2), got {polygon.shape}")
         self._counts = np.array([len(polygon) for polygon in corners], np.int64)
-        self._starts = np.concatenate(([0], np.cumsum(self._counts)))[:-1].astype(np.int64)
+        self._starts = np.concatenate(([0], np.cumsum(self._counts)))[:-1].astype(np.intp)
         joined = np.concatenate(corners) if corners else np.zeros((0, 2))
         following = np.concatenate(
             [np.roll(polygon, -1, axis=0) for polygon in corners] or [np.zeros((0, 2))]

@@ -187,7 +187,7 @@ class ObjectTable:
         live, tentative = tracks.states != _REMOVED, tracks.states == _TENTATIVE
         seen = (tracks.states == _CONFIRMED) | (tentative & (tracks.since_seen_s <= 0))
         ids = tracks.ids.tolist()
-        slots = np.array([self._slot_of.get(track, -1) for track in ids], np.int64)
+        slots = np.array([self._slot_of.get(track, -1) for track in ids], np.intp)
         self._let_go(slots[live & (slots >= 0)])
         for row in (seen & (slots < 0)).nonzero()[0].tolist():
             slots[row] = self._admit(tracks, row)

@@ -344,7 +344,7 @@ class Tracker:
         if removed is None:  # all were seen
             states = confirmed.astype(np.int64)
         else:
-            states = confirmed * (1 + (since_seen_s > 0))  # TENTATIVE 0, CONFIRMED 1, LOST 2
+            states = confirmed * (np.int64(1) + (since_seen_s > 0))  # TENTATIVE 0, CONFIRMED 1, LOST 2
             states[removed] = TrackState.REMOVED
         whole = table.whole.copy()
         return Tracks(
