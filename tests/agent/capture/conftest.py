@@ -91,6 +91,8 @@ class ScriptedSource:
         self.ended = False
         self.blocked = threading.Event()
         """Set: reads block until `release` is set, whatever else happens."""
+        self.hanging = threading.Event()
+        """Set by the first read that blocks so."""
         self.release = threading.Event()
         self._tick = threading.Event()
 
@@ -99,6 +101,7 @@ class ScriptedSource:
         if self.period_s:
             self._tick.wait(self.period_s)
         if self.blocked.is_set():
+            self.hanging.set()
             self.release.wait()
         if self.lost:
             raise SourceError("scripted", "pulled out")

@@ -271,6 +271,7 @@ def test_close_does_not_wait_for_a_driver_that_hangs(
     reader, _ = read_live([source], settings=LIVE.model_copy(update={"stale_after_s": 60.0}))
     wait_until(lambda: reader.frames > 0)
     source.blocked.set()
+    wait_until(source.hanging.is_set)
     began_s = time.monotonic()
     with caplog.at_level(logging.WARNING):
         reader.close(timeout_s=0.2)
