@@ -161,4 +161,5 @@ def _solve(rows: Rows, columns: Rows, value: Float64Array, shape: tuple[int, int
     matrix[rows, columns] = value
     i, j = linear_sum_assignment(matrix, maximize=True)
     kept = matrix[i, j] > _FORBIDDEN
-    return i[kept], j[kept]
+    # SciPy gives 64-bit indices on 32-bit systems too, which take() refuses there.
+    return i[kept].astype(np.intp, copy=False), j[kept].astype(np.intp, copy=False)

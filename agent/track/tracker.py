@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agent.errors import ConfigError, DataError
 from agent.records import Detections, FloatArray, ImageArray, IntArray, Tracks, TrackState
 from agent.track.appearance import Appearance, Embedder
-from agent.track.association import NO_ROWS, Pairs, Rows, assign, gated, side_matrix
+from agent.track.association import Rows, gated, side_matrix
 from agent.track.camera_motion import camera_shift
 from agent.track.expiry import Expiry
 from agent.track.forecast import LostForecast
@@ -23,13 +23,11 @@ from agent.track.lifecycle import FIRST, HITS, IDS, LABELS, LAST, SCORE, TrackTa
 from agent.track.motion_lstm import TICK_S, MotionModel, ramps
 from agent.track.score_scale import ScoreScale
 from agent.track.settings import TrackerSettings
+from agent.track.stages import StagedMatch
 
 _STATE_VERSION = 1
 # Arrays: NumPy converts a Python number at each use, which costs more than the sum of a few dozen.
 _LEAST_SIDE_PX = np.array(1e-3)
-_ONE = np.array(1.0)
-_LONGEST_STEP_S = 0.5
-"""Up to this step boxes are enlarged further; beyond, they would overlap everything."""
 _SLIGHT_SHIFT = 0.01
 """Camera shifts below this, in box heights, do not change which pairs overlap."""
 _TO_SIDES = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
@@ -75,10 +73,9 @@ class Tracker:
             (s.acceleration_noise, s.size_acceleration_noise),
             s.initial_speed,
         )
+        self._match = StagedMatch(s)
         self._own_sides = side_matrix(1.0)
-        self._lost_rate, self._lost_weight = np.array(1.0 / s.lost_weight_after_s), np.array(s.lost_weight)
-        self._high_score, self._birth_score = np.array(s.high_score), np.array(s.birth_score)
-        self._min_iou_high = np.array(s.min_iou_high)
+        self._birth_score = np.array(s.birth_score)
         self._blend = np.array([s.centre_blend, s.centre_blend, s.size_blend, s.size_blend])[:, None]
         self._scale = ScoreScale(score_quantiles) if s.learn_scores else None
         self._table = TrackTable()
@@ -202,7 +199,7 @@ class Tracker:
         known = len(table)
         if self._appearance is not None:
             self._appearance.frame(image, found.z)
-        rows, columns = self._associate(found)
+        rows, columns = self._match(table, found, time_s, self._dt_s, self._follow_camera, self._appearance)
         if self._appearance is not None:
             again, these = self._appearance.found_again(table, found, rows, columns, time_s)
             rows, columns = np.concatenate((rows, again)), np.concatenate((columns, these))
@@ -249,58 +246,6 @@ class Tracker:
         size = motion[P, W:]
         np.maximum(size, _LEAST_SIDE_PX, out=size)
         table.motion = motion
-
-    def _associate(self, found: Found) -> tuple[Rows, Rows]:
-        """Three stages: strong detections, what they left over, weak detections.
-
-        Returns:
-            (K,) tracks and (K,) detections that belong together.
-        """
-        settings, table = self._settings, self._table
-        if not len(table) or not len(found.scores):
-            return NO_ROWS, NO_ROWS
-        unseen_s = self._time_s - self._dt_s - table.real[LAST]
-        penalty = np.minimum(unseen_s * self._lost_rate, _ONE) * self._lost_weight
-        step_s = min(self._dt_s, _LONGEST_STEP_S)
-        to_sides = side_matrix(settings.box_buffer + settings.box_buffer_per_s * step_s)
-        sides = to_sides @ found.z
-        strong = found.scores >= self._high_score
-        pairs = self._pairs(found, to_sides, sides, penalty)
-        rows, columns = assign(pairs.where(strong.take(pairs.columns) & (pairs.iou >= self._min_iou_high)))
-        moved = settings.compensate_camera and len(rows) > 2 and self._follow_camera(found, rows, columns)
-        if len(rows) == len(table) or len(columns) == len(found.scores):
-            return rows, columns
-
-        free_tracks, free_found = np.ones(len(table), np.bool_), found.scores >= settings.low_score
-        free_tracks[rows] = False
-        free_found[columns] = False
-        if moved:
-            pairs = self._pairs(found, to_sides, sides, penalty)
-        pairs = pairs.where(free_tracks.take(pairs.rows) & free_found.take(pairs.columns))
-        if not len(pairs.rows):
-            return rows, columns
-        again = strong.take(pairs.columns)
-        more_rows, more_columns = assign(pairs.where(again & (pairs.iou >= settings.min_iou_again)))
-        free_tracks[more_rows] = False
-        free_tracks &= unseen_s <= settings.recent_s
-        weak = ~again & (pairs.iou >= settings.min_iou_low) & free_tracks.take(pairs.rows)
-        last_rows, last_columns = assign(pairs.where(weak))
-        return (
-            np.concatenate((rows, more_rows, last_rows)),
-            np.concatenate((columns, more_columns, last_columns)),
-        )
-
-    def _pairs(
-        self, found: Found, to_sides: Float64Array, sides: Float64Array, penalty: Float64Array
-    ) -> Pairs:
-        """All pairs that any stage may choose."""
-        table, settings = self._table, self._settings
-        min_iou = min(settings.min_iou_high, settings.min_iou_again, settings.min_iou_low)
-        near = gated(to_sides @ table.motion[P], sides, min_iou, settings.height_weight)
-        pairs = Pairs(near.rows, near.columns, near.iou, near.value - penalty.take(near.rows))
-        if not settings.across_classes:
-            pairs = pairs.where(table.whole[LABELS].take(near.rows) == found.labels.take(near.columns))
-        return pairs if self._appearance is None else self._appearance.weigh(pairs)
 
     def _follow_camera(self, found: Found, rows: Rows, columns: Rows) -> bool:
         """Move all tracks by what the matched ones have in common; whether that is worth a second look."""

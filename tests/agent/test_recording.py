@@ -212,7 +212,7 @@ def test_missing_files_and_other_bytes_are_one_clear_line(tmp_path: Path) -> Non
 
 
 def test_actions_are_read_back_with_their_names(tmp_path: Path) -> None:
-    actions = Actions(np.array([1, -1]), np.array([0.75, 0.0], np.float32))
+    actions = Actions(np.array([1, -1], np.int64), np.array([0.75, 0.0], np.float32))
     header = RecordingHeader("front", ("person",), actions=("walk", "fall"))
     with RecordingWriter(tmp_path / "front.ndjson", header) as writer:
         writer.write(RecordedFrame(1.0, 2.0, 0, (10, 10), *objects(2), actions))

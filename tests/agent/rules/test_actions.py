@@ -35,7 +35,8 @@ def play(
         time_s = number / 10
         told = doing(time_s)
         actions = Actions(
-            np.array([ACTIONS.index(told[0]) if told else -1]), np.array([told[1] if told else 0], np.float32)
+            np.array([ACTIONS.index(told[0]) if told else -1], np.int64),
+            np.array([told[1] if told else 0], np.float32),
         )
         tracks = make_tracks([(7, TrackState.CONFIRMED, 500, 300, 40, 100, 0, 0.9, time_s)])
         alerts += engine.update(tracks, time_s, 1.7e9 + time_s, (1000, 500), actions)
@@ -91,7 +92,9 @@ def test_what_happened_while_the_object_did_something_else_is_not_told(
     for number in range(60):  # crosses the middle after three seconds, and runs at the end in any case
         time_s = number / 10
         now = "run" if time_s > 5 else action
-        actions = Actions(np.array([ACTIONS.index(now) if now else -1]), np.array([0.9], np.float32))
+        actions = Actions(
+            np.array([ACTIONS.index(now) if now else -1], np.int64), np.array([0.9], np.float32)
+        )
         tracks = make_tracks([(7, TrackState.CONFIRMED, 200 + 100 * time_s, 300, 40, 100, 0, 0.9, time_s)])
         alerts += engine.update(tracks, time_s, 1.7e9 + time_s, (1000, 500), actions)
     assert len(alerts) == told
@@ -99,12 +102,12 @@ def test_what_happened_while_the_object_did_something_else_is_not_told(
 
 def test_an_action_goes_with_its_track(make_tracks: MakeTracks) -> None:
     engine = fall_rule(actions=[])
-    size, fallen = (1000, 500), Actions(np.array([3]), np.array([0.9], np.float32))
+    size, fallen = (1000, 500), Actions(np.array([3], np.int64), np.array([0.9], np.float32))
     tracks = make_tracks([(7, TrackState.CONFIRMED, 500, 300, 40, 100, 0, 0.9, 0.0)])
     for number in range(10):
         engine.update(tracks, number / 10, 0.0, size, fallen)
     other = make_tracks([(8, TrackState.CONFIRMED, 700, 300, 40, 100, 0, 0.9, 0.0)])
-    unknown = Actions(np.array([-1]), np.zeros(1, np.float32))
+    unknown = Actions(np.array([-1], np.int64), np.zeros(1, np.float32))
     found = [a for n in range(20) for a in engine.update(other, 2 + n / 10, 0.0, size, unknown)]
     [start] = [alert for alert in found if alert.track is not None and alert.track.id == 8]
     assert start.track is not None
