@@ -1,14 +1,16 @@
 """A one-stage, anchor-free detector of depthwise convolutions.
 
     picture ─ stem ─ stage 4 ─ stage 8 ─ stage 16 ─ stage 32      backbone: depthwise separable, ReLU6
-                                  │          │          │
-                                  P8 ◄────── P16 ◄───── P32       neck: 1×1, nearest upsampling, addition
-                                  │          │          │
+                        │         │          │          │
+                       (P4) ◄──── P8 ◄────── P16 ◄───── P32       neck: 1×1, nearest upsampling, addition
+                        │         │          │          │
                                scores, boxes at each stride       heads: two towers a stride
+
+Stride 4, for objects of few pixels, is there when asked for; its narrower channels cost half as much again.
 
 Every operator maps to the Edge TPU: CONV_2D, DEPTHWISE_CONV_2D, ADD, RESIZE_NEAREST_NEIGHBOR, LOGISTIC.
 
-Outputs, per stride s of 8, 16, 32, as the agent's decoder "anchor-free" reads them:
+Outputs, per stride s of (4,) 8, 16, 32, as the agent's decoder "anchor-free" reads them:
     scores_s  (B, H/s, W/s, C)  sigmoid of each class
     boxes_s   (B, H/s, W/s, 4)  from the cell's centre to the left, top, right and bottom side, in strides
 
@@ -24,7 +26,6 @@ from typing import Any
 from agent.errors import ConfigError
 from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec
 
-STRIDES = (8, 16, 32)
 PIXEL_MEAN, PIXEL_STD = 127.5, 127.5
 """A pixel p enters as (p - mean) / std, in -1..1."""
 
@@ -45,6 +46,7 @@ class DetectorShape:
         stages: channels at strides 4, 8, 16 and 32.
         depths: depthwise separable blocks in each of these stages.
         neck: channels of the pyramid and the heads.
+        fine: channels of the pyramid and the heads at stride 4; 0 for none of them.
     """
 
     labels: tuple[str, ...]
@@ -54,6 +56,7 @@ class DetectorShape:
     stages: tuple[int, int, int, int] = (32, 72, 144, 208)
     depths: tuple[int, int, int, int] = (1, 3, 4, 2)
     neck: int = 72
+    fine: int = 0
 
     def __post_init__(self) -> None:
         if not self.labels:
@@ -62,13 +65,22 @@ class DetectorShape:
             if side < 64 or side % 32:
                 raise ConfigError(f"detector {name}", f"expected a multiple of 32 from 64 px on, got {side}")
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the heads, in px of the input, the finest first."""
+        return (4, 8, 16, 32) if self.fine else (8, 16, 32)
+
+    def neck_at(self, stride: int) -> int:
+        """Channels of the pyramid and the heads at a stride."""
+        return self.fine if stride == 4 else self.neck
+
 
 def build_detector(shape: DetectorShape) -> Any:
     """The Keras model, weights at random.
 
     Returns:
-        A model from (B, H, W, 3) float32 in -1..1 to the six tensors above, in the order scores_8, boxes_8,
-        scores_16, boxes_16, scores_32, boxes_32.
+        A model from (B, H, W, 3) float32 in -1..1 to the tensors above, in the order scores_8, boxes_8,
+        scores_16, boxes_16, scores_32, boxes_32; those of stride 4 come first.
     """
     import keras
 
@@ -99,8 +111,8 @@ def build_detector(shape: DetectorShape) -> Any:
         features.append(x)  # (B, H/4 … H/32, …, 32 … 192)
 
     lateral = {
-        stride: conv(feature, shape.neck, 1, 1, f"lateral{stride}")
-        for stride, feature in zip(STRIDES, features[1:], strict=True)
+        stride: conv(feature, shape.neck_at(stride), 1, 1, f"lateral{stride}")
+        for stride, feature in zip(shape.strides, features[-len(shape.strides) :], strict=True)
     }
     pyramid = {32: lateral[32]}  # (B, H/32, W/32, 64)
     for stride in (16, 8):
@@ -109,11 +121,16 @@ def build_detector(shape: DetectorShape) -> Any:
         above = layers.Resizing(*size, interpolation="nearest", name=f"up{stride}")(pyramid[stride * 2])
         merged = layers.Add(name=f"merge{stride}")([lateral[stride], above])
         pyramid[stride] = separable(merged, shape.neck, 1, f"smooth{stride}")  # (B, H/s, W/s, 64)
+    if shape.fine:
+        narrow = conv(pyramid[8], shape.fine, 1, 1, "narrow8")
+        size = (shape.height // 4, shape.width // 4)
+        above = layers.Resizing(*size, interpolation="nearest", name="up4")(narrow)
+        pyramid[4] = layers.Add(name="merge4")([lateral[4], above])  # (B, H/4, W/4, fine)
 
     outputs: dict[str, Any] = {}
-    for stride in STRIDES:
-        seen = separable(pyramid[stride], shape.neck, 1, f"class{stride}")
-        placed = separable(pyramid[stride], shape.neck, 1, f"place{stride}")
+    for stride in shape.strides:
+        seen = separable(pyramid[stride], shape.neck_at(stride), 1, f"class{stride}")
+        placed = separable(pyramid[stride], shape.neck_at(stride), 1, f"place{stride}")
         scores = layers.Conv2D(
             len(shape.labels),
             1,
@@ -124,13 +141,13 @@ def build_detector(shape: DetectorShape) -> Any:
         outputs[f"boxes_{stride}"] = layers.Conv2D(
             4, 1, bias_initializer=keras.initializers.Constant(_FIRST_DISTANCE), name=f"boxes_{stride}"
         )(placed)
-    names = [f"{role}_{stride}" for stride in STRIDES for role in ("scores", "boxes")]
+    names = [f"{role}_{stride}" for stride in shape.strides for role in ("scores", "boxes")]
     return keras.Model(picture, [outputs[name] for name in names], name="detector")
 
 
 def detector_spec(name: str, shape: DetectorShape, output_names: tuple[str, ...] = ()) -> ModelSpec:
     """The ModelSpec of a detector; outputs are named by the file's tensors, or by their order."""
-    roles = [(role, stride) for stride in STRIDES for role in ("scores", "boxes")]
+    roles = [(role, stride) for stride in shape.strides for role in ("scores", "boxes")]
     outputs = tuple(
         OutputSpec(role=role, stride=stride, name=output_names[index] if output_names else None,
                    index=None if output_names else index)
@@ -145,7 +162,7 @@ def detector_spec(name: str, shape: DetectorShape, output_names: tuple[str, ...]
         ),
         outputs=outputs,
         decoder="anchor-free",
-        strides=STRIDES,
+        strides=shape.strides,
         labels=shape.labels,
         min_score=0.4,
         min_iou_nms=0.5,

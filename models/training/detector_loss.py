@@ -1,10 +1,13 @@
 """What a detector learns from: task-aligned assignment of cells to objects, and the loss on them.
 
 An object's cells are those whose centre lies in its box and whose score and overlap together are highest,
-t = s^α · u^β. They learn a score as high as their overlap; all other cells learn 0.
+t = s^α · u^β. They learn a score as high as their overlap; all other cells learn 0. Where a network has heads
+at stride 4, small objects are theirs alone: they would never win them from the coarser ones, whose overlaps
+are better at first.
 
 Sources: Feng et al., TOOD, ICCV 2021 (eq. 1–4, alignment metric and normalised targets); Zhang et al.,
-VarifocalNet, CVPR 2021 (weighting of negatives); Rezatofighi et al., Generalized IoU, CVPR 2019.
+VarifocalNet, CVPR 2021 (weighting of negatives); Rezatofighi et al., Generalized IoU, CVPR 2019; Tian et
+al., FCOS, ICCV 2019 (3.2, sizes of objects by stride).
 """
 
 from __future__ import annotations
@@ -15,9 +18,12 @@ from typing import Any
 import numpy as np
 
 from agent.records import FloatArray
-from models.architectures.detector import STRIDES
 
 _EPSILON = 1e-7
+_FINE = 4
+"""The stride whose heads have the small objects for themselves."""
+_FINE_SIDE_PX = (24.0, 48.0)
+"""Objects whose longer side is under the first are learnt at stride 4 only, over the second never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +43,12 @@ class LossWeights:
     cells: int = 9
 
 
-def cell_grid(width: int, height: int) -> tuple[FloatArray, FloatArray]:
+def cell_grid(
+    width: int, height: int, strides_px: tuple[int, ...] = (8, 16, 32)
+) -> tuple[FloatArray, FloatArray]:
     """Centres (K, 2) in px and strides (K, 1) of all cells, in the order of the flattened outputs."""
     centres, strides = [], []
-    for stride in STRIDES:
+    for stride in strides_px:
         x, y = np.meshgrid(np.arange(width // stride), np.arange(height // stride))
         centres.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
         strides.append(np.full((x.size, 1), stride))
@@ -48,7 +56,7 @@ def cell_grid(width: int, height: int) -> tuple[FloatArray, FloatArray]:
 
 
 def flatten_outputs(outputs: list[Any], centres: FloatArray, strides: FloatArray) -> tuple[Any, Any]:
-    """The six output tensors as (B, K, C) scores and (B, K, 4) boxes, xyxy in px of the input."""
+    """The output tensors as (B, K, C) scores and (B, K, 4) boxes, xyxy in px of the input."""
     import tensorflow as tf
 
     scores = tf.concat(
@@ -100,6 +108,8 @@ def assign(
     reach = tf.maximum(half[:, :, None, :], 0.6 * strides[None, None])  # (B, G, K, 2)
     inside = tf.reduce_all(tf.abs(centres[None, None] - middle[:, :, None, :]) < reach, axis=-1)
     candidate = tf.cast(inside, tf.float32) * valid[:, :, None]
+    if (strides == _FINE).any():
+        candidate *= _of_size(2.0 * tf.reduce_max(half, axis=-1), strides)
     # 1e-6 of closeness to the middle breaks ties while all overlaps are still 0.
     distance = tf.norm((centres[None, None] - middle[:, :, None, :]) / strides[None, None], axis=-1)
     metric = (metric + 1e-6 / (1.0 + distance)) * candidate
@@ -117,6 +127,15 @@ def assign(
     return owner, taken, target
 
 
+def _of_size(sides: Any, strides: FloatArray) -> Any:
+    """(B, G, K) 1 where an object of longer side `sides` (B, G) px may be learnt at a cell's stride."""
+    import tensorflow as tf
+
+    low, high = _FINE_SIDE_PX
+    fine = tf.constant(strides[:, 0] == _FINE)[None, None]
+    return tf.cast(tf.where(fine, sides[..., None] <= high, sides[..., None] >= low), tf.float32)
+
+
 def detector_loss(
     outputs: list[Any], true_boxes: Any, true_labels: Any, kind: Any, grid: tuple[FloatArray, FloatArray],
     weights: LossWeights,
@@ -124,7 +143,7 @@ def detector_loss(
     """Loss of a batch.
 
     Args:
-        outputs: the model's six tensors.
+        outputs: the model's tensors.
         true_boxes: (B, G, 4) float32 xyxy px.
         true_labels: (B, G) int32.
         kind: (B, G) float32: 1 an object, 0 padding, -1 an ignored object.

@@ -25,7 +25,8 @@ class DetectorTraining(Section):
     labels: tuple[str, ...] = ()
     """Classes to learn, by the names in the data; empty for all."""
     start_from: Path | None = None
-    """Keras file of a detector of the same size and classes whose weights the training begins with."""
+    """Keras file of a detector whose weights the training begins with, layer by layer where the names and
+    shapes are the same."""
     name: str = "detector"
     """Of the bundle."""
     width: Annotated[int, Field(ge=64, multiple_of=32)] = 320
@@ -38,6 +39,8 @@ class DetectorTraining(Section):
     """Blocks in each of these stages."""
     neck: PositiveInt = 72
     """Channels of the pyramid and the heads."""
+    fine: Annotated[int, Field(ge=0)] = 0
+    """Channels of the pyramid and the heads at stride 4, for objects of few pixels; 0 for none."""
     epochs: PositiveInt = 40
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 1e-2

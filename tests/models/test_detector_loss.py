@@ -87,6 +87,29 @@ def test_assign_gives_every_object_cells_inside_it_and_no_cell_twice() -> None:
     assert (target[taken == 0] == 0).all()
 
 
+def test_small_objects_are_learnt_at_stride_four_alone_and_large_ones_never() -> None:
+    centres, strides = cell_grid(WIDTH, HEIGHT, (4, 8, 16, 32))
+    assert len(centres) == 24 * 16 + CELLS
+    true_boxes = np.array([[[20, 10, 28, 30], [40, 4, 60, 36], [2, 2, 50, 60]]], np.float32)
+    labels, valid = np.zeros((1, 3), np.int32), np.ones((1, 3), np.float32)
+    # Coarse cells find everything, those of stride 4 find nothing yet.
+    fine = strides[:, 0] == 4
+    whose = np.argmin(
+        np.abs(centres[:, None] - (true_boxes[0, :, :2] + true_boxes[0, :, 2:]) / 2).sum(2), axis=1
+    )
+    boxes = np.where(fine[:, None], np.array([0, 0, 1, 1], np.float32), true_boxes[0, whose])[None]
+    scores = np.where(fine, 0.01, 0.9)[None, :, None].astype(np.float32)
+    owner, taken, _ = (
+        part.numpy()[0]
+        for part in assign(scores, boxes, true_boxes, labels, valid, centres, strides, LossWeights())
+    )
+    learnt = [set(strides[(owner == index) & (taken > 0), 0].tolist()) for index in range(3)]
+    assert learnt[0] == {4.0}
+    assert 8.0 in learnt[1]
+    assert learnt[2]
+    assert 4.0 not in learnt[2]
+
+
 def _losses(
     outputs: list[np.ndarray], boxes: np.ndarray, labels: np.ndarray, kind: np.ndarray
 ) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import pytest
 
 from agent.errors import ConfigError, DataError, ModelError
 from agent.vision.model_spec import load_spec
+from models.architectures.detector import DetectorShape, build_detector
 from models.data.formats import load_detection_set
 from models.training.detector import train_detector
 from models.training.detector_settings import DetectorTraining
@@ -99,6 +100,30 @@ def test_killed_training_goes_on_to_the_same_weights(sets: tuple[Path, Path], tm
         for name in one.files:
             if name != "meta":
                 np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def test_training_starts_from_the_layers_that_are_the_same(sets: tuple[Path, Path], tmp_path: Path) -> None:
+    """Weights of a network without stride 4 start one with it; what has other shapes is refused."""
+    import keras
+
+    shape = DetectorShape(("disc", "bar"), 96, 64, 8, (16, 24, 32, 32), (1, 1, 1, 1), 24)
+    given = build_detector(shape)
+    given.save(tmp_path / "given.keras")
+    still = {"epochs": 1, "measure_every": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0.0}
+    done = train_detector(
+        _settings(sets, tmp_path / "run", start_from=tmp_path / "given.keras", fine=8, **still)
+    )
+    found = keras.saving.load_model(done.model, compile=False)
+    assert [tuple(output.shape) for output in found.outputs[:2]] == [(None, 16, 24, 2), (None, 16, 24, 4)]
+    for name in ("stem_conv", "stage8_0_conv", "smooth8_conv", "logits_16", "boxes_32"):
+        np.testing.assert_allclose(
+            found.get_layer(name).get_weights()[0], given.get_layer(name).get_weights()[0], atol=1e-9
+        )
+    assert load_spec(done.spec).strides == (4, 8, 16, 32)
+    with pytest.raises(ModelError, match=r"given\.keras: expected this detector's \d+ layers, got \d+ of"):
+        train_detector(
+            _settings(sets, tmp_path / "other", start_from=tmp_path / "given.keras", stem=4, neck=16, **still)
+        )
 
 
 def test_loss_that_is_no_number_stops_the_training(sets: tuple[Path, Path], tmp_path: Path) -> None:
