@@ -46,7 +46,7 @@ class ForecastError:
     gaps: int
     ade: tuple[float, ...]
     fde: tuple[float, ...]
-    names: tuple[str, ...] = ("CV", "Kalman", "LSTM")
+    names: tuple[str, ...] = ("CV", "Kalman", "model")
 
 
 def evaluate_forecasts(

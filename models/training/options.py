@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,10 +62,25 @@ def read_settings(kind: type[Settings], config: Path | None, overrides: list[str
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up lines off the screen; must come before its import."""
-    import os
+    """Import TensorFlow without its start-up lines, which native code writes whatever Python's logging says.
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    They are shown where the import fails, and to those who set TF_CPP_MIN_LOG_LEVEL themselves.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except ImportError:
+            said.seek(0)
+            os.write(screen, said.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 @contextmanager

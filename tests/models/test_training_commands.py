@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,11 @@ def test_wrong_use_is_one_clear_line(words: list[str], error: type[Exception], m
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, error)
     assert message in str(result.exception)
+
+
+def test_tensorflow_starts_without_its_lines() -> None:
+    code = "from models.training.options import quiet_tensorflow as q; q(); import keras, tensorflow"
+    words = [sys.executable, "-W", "ignore", "-c", code]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment, check=True)
+    assert done.stderr == ""
