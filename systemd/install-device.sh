@@ -53,7 +53,10 @@ say "installing the agent with: $(tail -n 1 "$constraints")"
 build=$(mktemp -d)
 trap 'rm -rf "$constraints" "$build"' EXIT
 (cd "$source" && tar -cf - --exclude=__pycache__ pyproject.toml README.md LICENSE agent models converter) | tar -xf - -C "$build"
-pip() { "$prefix/bin/python" -m pip "$@"; }
+# A 32-bit system under a 64-bit kernel calls itself aarch64, for which it could not run a wheel.
+linux32=
+case $(uname -m)-$("$python" -c 'import sys; print(sys.maxsize > 2**32)') in aarch64-False) linux32="setarch linux32" ;; esac
+pip() { $linux32 "$prefix/bin/python" -m pip "$@"; }
 pip_options="--disable-pip-version-check --quiet --constraint $constraints"
 pip wheel $pip_options --no-deps --wheel-dir "$build" "$build"
 wheel=$(echo "$build"/edgetrack-*.whl)
