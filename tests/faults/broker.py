@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -31,7 +32,8 @@ class Broker:
         persistent: write every change to disk at once, as a receiver that must not lose needs it.
         listener: further lines for the configuration; `allow_anonymous true` unless given.
         verbose: keep a log of every packet.
-        whole: the configuration itself, where its `listener` is 8883, instead of all this.
+        included: instead of all this, a file of `conf.d`, where its `listener` is 8883; the main file is as
+            Debian's, and a mosquitto that root starts becomes the user `mosquitto`.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Broker:
         persistent: bool = False,
         listener: str = "allow_anonymous true",
         verbose: bool = True,
-        whole: str | None = None,
+        included: str | None = None,
     ) -> None:
         if BINARY is None:
             raise FileNotFoundError("mosquitto (apt-get install mosquitto)")
@@ -64,11 +66,8 @@ class Broker:
                 "autosave_on_changes true",
                 "autosave_interval 1",
             ]
-        if whole is not None:
-            lines = [
-                "user root",
-                *whole.replace("listener 8883", f"listener {self.port} 127.0.0.1").splitlines(),
-            ]
+        if included is not None:
+            lines = _as_on_debian(folder, included.replace("8883", f"{self.port} 127.0.0.1", 1))
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -106,3 +105,18 @@ class Broker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+def _as_on_debian(folder: Path, included: str) -> list[str]:
+    """The main file's lines, with one file in the folder that it includes."""
+    for name in ("conf.d", "lib"):
+        (folder / name).mkdir()
+    (folder / "conf.d" / "edgetrack.conf").write_text(included)
+    if os.geteuid() == 0:
+        shutil.chown(folder / "lib", "mosquitto")
+    return [
+        "persistence true",
+        f"persistence_location {folder}/lib/",
+        "log_dest stdout",
+        f"include_dir {folder}/conf.d",
+    ]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
+import pwd
+import shlex
 import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +29,7 @@ from agent.client import AlertClient
 from agent.errors import BrokerError
 from tests.agent.alerts.conftest import make_alert
 from tests.conftest import wait_until
-from tests.faults.broker import Broker
+from tests.faults.broker import BINARY, Broker
 
 PAGE = Path(__file__).parents[3] / "docs" / "security.md"
 USERS = ("porch", "yard", "siren", "operator", "homeassistant")
@@ -78,9 +82,14 @@ _NEW = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-no
 
 
 class DocumentedBroker:
-    """mosquitto with the page's files, its folders and port apart."""
+    """mosquitto with the page's files and commands, its folders and port apart.
 
-    def __init__(self, folder: Path, make_broker: Callable[..., Broker], extra: str = "") -> None:
+    Args:
+        folder: for all of it; other users may enter it.
+        extra: further lines of the configuration.
+    """
+
+    def __init__(self, folder: Path, extra: str = "") -> None:
         self.folder = folder
         certificates = folder / "certs"
         certificates.mkdir()
@@ -90,11 +99,15 @@ class DocumentedBroker:
             create = ["-c"] if number == 0 else []
             passwords = ["mosquitto_passwd", "-b", *create, folder / "passwords", user, f"secret-{user}"]
             subprocess.run(passwords, check=True, capture_output=True)
-        lines = (
-            shown("conf").replace("/etc/mosquitto", str(folder)).replace("/var/lib/mosquitto", str(folder))
-        )
+        for private in (folder / "passwords", certificates / "server.key"):
+            private.chmod(0o600)
+        for line in shown("sh").replace("/etc/mosquitto", str(folder)).splitlines():
+            _, command, *rest = shlex.split(line, comments=True)
+            if command == "chmod" or (command == "chown" and os.geteuid() == 0):
+                subprocess.run([command, *rest], check=True)
+        lines = shown("conf").replace("/etc/mosquitto", str(folder))
         assert lines.count("listener 8883\n") == 1
-        self.broker = make_broker(whole=lines + extra)
+        self.broker = Broker(folder, included=lines + extra)
 
     def settings(self, user: str, **changes: object) -> BrokerSettings:
         return BrokerSettings.model_validate(
@@ -110,8 +123,27 @@ class DocumentedBroker:
 
 
 @pytest.fixture
-def documented(tmp_path: Path, make_broker: Callable[..., Broker]) -> DocumentedBroker:
-    return DocumentedBroker(tmp_path, make_broker)
+def make_documented() -> Iterator[Callable[..., DocumentedBroker]]:
+    """Starts the documented broker, as the user that it becomes on Debian, and ends it after the test."""
+    if BINARY is None:
+        pytest.skip("needs mosquitto (apt-get install mosquitto)")
+    if os.geteuid() == 0 and "mosquitto" not in {entry.pw_name for entry in pwd.getpwall()}:
+        pytest.skip("needs the user mosquitto, as Debian's package makes it")
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o755)
+
+        def make(extra: str = "") -> DocumentedBroker:
+            documented = DocumentedBroker(folder, extra)
+            stack.enter_context(documented.broker)
+            return documented
+
+        yield make
+
+
+@pytest.fixture
+def documented(make_documented: Callable[..., DocumentedBroker]) -> DocumentedBroker:
+    return make_documented()
 
 
 def test_devices_receivers_and_operators_work_with_the_documented_rules(
@@ -191,10 +223,10 @@ def test_device_does_not_hear_another_devices_requests(documented: DocumentedBro
 
 
 def test_client_certificate_is_the_user_where_the_page_says_so(
-    tmp_path: Path, make_broker: Callable[..., Broker]
+    tmp_path: Path, make_documented: Callable[..., DocumentedBroker]
 ) -> None:
-    documented = DocumentedBroker(tmp_path, make_broker, shown("conf certificates"))
-    certificates = tmp_path / "certs"
+    documented = make_documented(shown("conf certificates"))
+    certificates = documented.folder / "certs"
     make_certificate(certificates, "porch")
     make_certificate(certificates, "old", common_name="porch", days=-1)
 
