@@ -25,7 +25,7 @@ from converter.load.float_model import FloatInputs, FloatModel, Loaded, LoadOpti
 from converter.load.source import model_kind
 from converter.observe import feed, run_float
 from converter.output_roles import with_roles
-from converter.parity.datasets import ArraySet, PictureSet, open_dataset
+from converter.parity.datasets import ArraySet, PictureSet, detector_truth, open_dataset
 from converter.parity.measure import Limits, Parity, Side, measure
 from converter.quantize import IntegerType, OutputType
 from converter.report.content import Remedy, ReportContent
@@ -99,6 +99,8 @@ def convert(request: Request, progress: Progress | None = None) -> Result:
         request.video,
     )
     dataset = _dataset(request, samples)
+    if spec is not None and spec.task == "detection" and isinstance(dataset, PictureSet):
+        detector_truth(dataset, spec.labels)  # says clearly when there is none
     with tempfile.TemporaryDirectory(prefix="edgetrack-convert-") as name, Worker() as worker:
         folder = Path(name)
         tell(f"loading {request.model.name}", 0, 0)

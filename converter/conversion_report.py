@@ -19,7 +19,7 @@ from converter.layer_error import layer_errors
 from converter.load.float_model import FloatModel
 from converter.observe import Activation
 from converter.parity.datasets import ArraySet, PictureSet
-from converter.parity.measure import Limits, Side, failed
+from converter.parity.measure import Limits, Side
 from converter.ranges import choose_ranges, limit_ranges
 from converter.report.content import (
     Accuracy,
@@ -134,7 +134,7 @@ def _summary(accuracy: tuple[Accuracy, ...], passed: bool) -> str:
             continue
         value = f"{row.metric} {row.int8_value:.4f}"
         value += f" (float {row.float_value:.4f})" if row.float_value is not None else ""
-        told.append(value + (", too low" if failed(row) else ""))
+        told.append(value + (", too low" if row.failed else ""))
     start = "the int8 model does its job" if passed else "the int8 model lost too much, so none was written"
     return f"{start}: {'; '.join(told)}"
 

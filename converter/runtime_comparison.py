@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import ModelError
+from agent.errors import DataError, ModelError
 from converter.latency import installed_runtimes
-from converter.parity.datasets import ArraySet, PictureSet, thinned
+from converter.parity.datasets import ArraySet, PictureSet, model_labels, thinned
 from converter.parity.measure import Limits, Side, measure
 from converter.parity.runner import Runner
 from converter.report.content import RuntimeComparison, RuntimeResult
@@ -42,15 +43,18 @@ def compare_runtimes(
     """
     most = MAX_PICTURES if isinstance(dataset, PictureSet) else MAX_ARRAYS
     part = thinned(dataset, max_samples or most)
+    if isinstance(part, PictureSet) and not any(map(len, model_labels(part, int8.spec.labels))):
+        part = replace(part, boxes=None)  # the few may show nothing that is labelled
     results, codes, metric, count = [], [], "", 0
     for runtime, name in installed_runtimes().items():
         try:
             runner = Runner(int8.path, runtime=runtime, threads=1)
         except ModelError:
             continue  # which runtimes can load a file is what `inspect` tells
-        parity = measure(reference, Side(int8.path, int8.spec, runtime), part, limits or Limits())
-        if not parity.accuracy:
-            continue
+        try:
+            parity = measure(reference, Side(int8.path, int8.spec, runtime), part, limits or Limits())
+        except DataError:
+            continue  # they may show nothing that the model finds
         first = parity.accuracy[0]
         results.append(RuntimeResult(name, first.int8_value))
         metric, count = first.metric, first.samples

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from agent.errors import DataError
@@ -24,6 +23,7 @@ from converter.calibration.pictures import (
     video_pictures,
 )
 from converter.load.float_model import FloatInputs
+from converter.parity.yolo_labels import class_names, label_folder, read_boxes
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,15 @@ def _pictures(path: Path, labels: Path | None, every: int, limit: int | None) ->
             yield image
 
     names = tuple(own.name for own in paths)
-    label_folder = labels if labels is not None else _label_folder(path)
-    if label_folder is not None and label_folder.is_dir():
+    folder = labels if labels is not None else label_folder(path)
+    if folder is not None and folder.is_dir():
+        known = class_names(path, folder)
+        files = [(folder / own.relative_to(path)).with_suffix(".txt") for own in paths]
         boxes = tuple(
-            _yolo_boxes(own, path, label_folder, image) for own, image in zip(paths, each(), strict=True)
+            read_boxes(file, (image.shape[1], image.shape[0]), known)
+            for file, image in zip(files, each(), strict=True)
         )
-        return PictureSet(path.name, names, each, boxes=boxes, label_names=_label_names(path))
+        return PictureSet(path.name, names, each, boxes=boxes, label_names=known)
     if labels is not None:
         raise DataError(str(labels), "expected a folder of YOLO label files, got none")
     kinds = sorted({own.parent.name for own in paths})
@@ -161,55 +164,6 @@ def _pictures(path: Path, labels: Path | None, every: int, limit: int | None) ->
         classes = tuple(kinds.index(own.parent.name) for own in paths)
         return PictureSet(path.name, names, each, classes=classes, label_names=tuple(kinds))
     return PictureSet(path.name, names, each)
-
-
-def _label_folder(path: Path) -> Path | None:
-    """YOLO's place: ".../labels/val" for ".../images/val"."""
-    parts = list(path.resolve().parts)
-    if "images" not in parts:
-        return None
-    at = len(parts) - 1 - parts[::-1].index("images")
-    return Path(*parts[:at], "labels", *parts[at + 1 :])
-
-
-def _label_names(path: Path) -> tuple[str, ...]:
-    """Names from the data.yaml above the pictures; empty without one."""
-    for folder in (path, *path.resolve().parents[:3]):
-        file = folder / "data.yaml"
-        if file.is_file():
-            try:
-                names = yaml.safe_load(file.read_text(encoding="utf-8")).get("names", [])
-            except (yaml.YAMLError, AttributeError, OSError, UnicodeDecodeError) as error:
-                raise DataError(
-                    str(file), f"expected YAML with names, got: {str(error).splitlines()[0]}"
-                ) from error
-            values = [names[key] for key in sorted(names)] if isinstance(names, dict) else names
-            return tuple(str(value) for value in values)
-    return ()
-
-
-def _yolo_boxes(image_path: Path, root: Path, labels: Path, image: ImageArray) -> Detections:
-    """Lines of `class cx cy w h`, in fractions of the picture; no file: no objects."""
-    file = (labels / image_path.relative_to(root)).with_suffix(".txt")
-    if not file.is_file():
-        return Detections.empty()
-    try:
-        rows = [
-            [float(word) for word in line.split()[:5]]
-            for line in file.read_text(encoding="utf-8").splitlines()
-            if line.strip()
-        ]
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        raise DataError(str(file), f"expected lines of class cx cy w h, got: {error}") from error
-    if any(len(row) != 5 for row in rows):
-        raise DataError(str(file), "expected five numbers a line: class cx cy w h")
-    if not rows:
-        return Detections.empty()
-    table = np.array(rows, np.float64)
-    centre, half = table[:, 1:3], table[:, 3:5] / 2
-    size = np.array([image.shape[1], image.shape[0]] * 2, np.float64)
-    boxes = (np.concatenate([centre - half, centre + half], axis=1) * size).astype(np.float32)
-    return Detections(boxes, np.ones(len(table), np.float32), table[:, 0].astype(np.int64))
 
 
 def _mot(path: Path, every: int, limit: int | None) -> PictureSet:
@@ -270,11 +224,20 @@ def model_labels(dataset: PictureSet, labels: Sequence[str]) -> tuple[Detections
     out.
 
     Raises:
-        DataError: the data set and the model have no class in common.
+        DataError: the data set and the model have no class in common, or it has more classes without names.
     """
     if dataset.boxes is None:
         return ()
-    if not labels or not dataset.label_names or tuple(labels) == dataset.label_names:
+    if not labels or tuple(labels) == dataset.label_names:
+        return dataset.boxes
+    if not dataset.label_names:
+        largest = max((int(own.labels.max()) for own in dataset.boxes if len(own)), default=0)
+        if largest >= len(labels):
+            raise DataError(
+                dataset.name,
+                f"expected classes 0..{len(labels) - 1} as the model has them, got {largest}",
+                "name the data set's classes in data.yaml",
+            )
         return dataset.boxes
     index = {name: i for i, name in enumerate(labels)}
     table = np.array([index.get(name, -1) for name in dataset.label_names], np.int64)
@@ -286,3 +249,22 @@ def model_labels(dataset: PictureSet, labels: Sequence[str]) -> tuple[Detections
         mapped = table[own.labels]
         truth.append(Detections(own.boxes[mapped >= 0], own.scores[mapped >= 0], mapped[mapped >= 0]))
     return tuple(truth)
+
+
+def detector_truth(dataset: PictureSet, labels: Sequence[str]) -> tuple[Detections, ...] | None:
+    """What a detector is measured against; None where the data set has no labels.
+
+    Raises:
+        DataError: see `model_labels`; or it has labels, and none of them is of an object of the model's
+            classes.
+    """
+    if dataset.boxes is None:
+        return None
+    truth = model_labels(dataset, labels)
+    if not any(map(len, truth)):
+        raise DataError(
+            dataset.name,
+            f"expected labelled objects of the model's classes, got {len(truth)} pictures without one",
+            "label files bear the names of the pictures, and lie in folders of the same names",
+        )
+    return truth

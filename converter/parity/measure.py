@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from agent.records import Detections, FloatArray
 from agent.vision.model_spec import ModelSpec
 from converter.calibration.samples import preprocess
 from converter.load.float_model import FloatInputs
-from converter.parity.agreement import UNSURE, box_agreement, clear_agreement, relative_error, top1
-from converter.parity.average_precision import average_precision
-from converter.parity.datasets import ArraySet, PictureSet, model_labels
+from converter.parity.agreement import relative_error, top1
+from converter.parity.datasets import ArraySet, PictureSet, detector_truth
 from converter.parity.detection import detect_all
+from converter.parity.detection_rows import agreement_rows, precision_rows
 from converter.parity.runner import Runner
 from converter.report.content import Accuracy
 
@@ -56,7 +55,7 @@ class Parity:
     """What came of it.
 
     Args:
-        accuracy: rows for the report, those that are judged first.
+        accuracy: rows for the report, of which at least one is judged.
         float_detections, int8_detections: of a detector, by picture; empty otherwise.
     """
 
@@ -67,28 +66,12 @@ class Parity:
     @property
     def failures(self) -> list[Accuracy]:
         """Rows that lost more than allowed."""
-        return [row for row in self.accuracy if failed(row)]
+        return [row for row in self.accuracy if row.failed]
 
     @property
     def margin(self) -> float:
         """By how much the worst judged row is within what is allowed; negative when it is not."""
-        margins = [_margin(row) for row in self.accuracy if row.max_drop is not None]
-        return min(margins, default=0.0)
-
-
-def failed(row: Accuracy) -> bool:
-    """Lost more than allowed; an agreement's loss is what it lacks to 1, an error's loss the error itself."""
-    return row.max_drop is not None and _margin(row) < 0
-
-
-def _margin(row: Accuracy) -> float:
-    """Infinite where the row is not judged."""
-    if row.max_drop is None:
-        return math.inf
-    if row.drop is not None:
-        return row.max_drop - row.drop
-    lost = 1.0 - row.int8_value if row.higher_is_better else row.int8_value
-    return row.max_drop - lost
+        return min(row.margin for row in self.accuracy)
 
 
 def measure(
@@ -105,8 +88,22 @@ def measure(
         reference_detections: of an earlier call with the same reference and data set, to save half the time.
 
     Raises:
-        DataError: the data set does not fit the task.
+        DataError: the data set does not fit the task, or nothing in it can be judged.
     """
+    parity = _measured(reference, int8, dataset, limits, progress, reference_detections)
+    if all(row.max_drop is None for row in parity.accuracy):
+        raise DataError(dataset.name, "expected outputs to compare both models by, got none but states")
+    return parity
+
+
+def _measured(
+    reference: Side,
+    int8: Side,
+    dataset: PictureSet | ArraySet,
+    limits: Limits,
+    progress: Progress | None,
+    reference_detections: Sequence[Detections] | None,
+) -> Parity:
     if int8.spec.task == "detection":
         if not isinstance(dataset, PictureSet):
             raise DataError(dataset.name, "expected pictures for a detector, got arrays")
@@ -142,6 +139,7 @@ def _measure_detector(
     reference_detections: Sequence[Detections] | None,
 ) -> Parity:
     total = len(dataset.names)
+    truth = detector_truth(dataset, int8.spec.labels)
 
     def step(stage: str) -> Callable[[int], None] | None:
         return None if progress is None else lambda done: progress(stage, done, total)
@@ -154,51 +152,26 @@ def _measure_detector(
         int8.path, int8.spec, dataset.each(), runtime=int8.runtime, progress=step("int8 model")
     )
     rows = []
-    if dataset.boxes is not None:
-        truth = model_labels(dataset, int8.spec.labels)
-        before, after = average_precision(truth, first), average_precision(truth, second)
-        largest = max(before.boxes_of, key=lambda label: before.boxes_of[label], default=None)
-        if len(before.boxes_of) > 1:
-            rows.append(
-                Accuracy("mAP50", dataset.name, total, before.ap50, after.ap50, max_drop=limits.max_drop)
-            )
-        if largest is not None:
-            name = int8.spec.labels[largest] if largest < len(int8.spec.labels) else f"class {largest}"
-            rows.append(
-                Accuracy(
-                    f"AP50 {name}",
-                    dataset.name,
-                    total,
-                    before.ap50_of[largest],
-                    after.ap50_of[largest],
-                    max_drop=limits.max_drop,
-                )
-            )
-        rows.append(Accuracy("mAP50-95", dataset.name, total, before.ap, after.ap))
-    confident = (
-        [_above(own, int8.spec.min_score) for own in first],
-        [_above(own, int8.spec.min_score) for own in second],
-    )
-    agreement = box_agreement(*confident)
-    judged = None if dataset.boxes is not None else 1 - limits.min_agreement
-    score = f"at score {int8.spec.min_score:g}"
-    rows.append(Accuracy(f"box agreement {score}", dataset.name, total, None, agreement.f1, max_drop=judged))
-    rows.append(Accuracy(f"float boxes found {score}", dataset.name, total, None, agreement.recall))
-    rows.append(Accuracy(f"int8 boxes confirmed {score}", dataset.name, total, None, agreement.precision))
-    rows.append(
-        Accuracy(
-            f"box agreement {score}, those within {UNSURE:g} of it left out",
+    if truth is not None:
+        rows = precision_rows(truth, first, second, dataset.name, int8.spec.labels, limits.max_drop)
+    score = int8.spec.min_score
+    allowed = None if _can_fail(rows) else 1 - limits.min_agreement
+    if allowed is not None and not any((own.scores >= score).any() for own in (*first, *second)):
+        raise DataError(
             dataset.name,
-            total,
-            None,
-            clear_agreement(first, second, int8.spec.min_score),
+            f"expected pictures in which the model finds something at score {score:g}, got none in {total}",
+            "give others, or correct input, decoder or min_score in --spec",
         )
-    )
+    rows += agreement_rows(first, second, dataset.name, score, allowed)
     return Parity(tuple(rows), tuple(first), tuple(second))
 
 
-def _above(own: Detections, min_score: float) -> Detections:
-    return own[own.scores >= min_score]
+def _can_fail(rows: Sequence[Accuracy]) -> bool:
+    """Whether a measure against truth could lose more than allowed.
+
+    A float model that gets nothing right, as with labels of other classes, has nothing to lose.
+    """
+    return any(row.max_drop is not None and (row.float_value or 0.0) > row.max_drop for row in rows)
 
 
 def _samples(side: Side, dataset: PictureSet | ArraySet) -> Iterator[FloatInputs]:
@@ -252,7 +225,7 @@ def _measure_classes(
     if truth is not None:
         before, after = (float((found == truth).mean()) for found in (first, second))
         rows.append(Accuracy("top-1", dataset.name, len(first), before, after, max_drop=limits.max_drop))
-    judged = 1 - limits.min_agreement if truth is None else None
+    judged = None if _can_fail(rows) else 1 - limits.min_agreement
     rows.append(Accuracy("top-1 agreement", dataset.name, len(first), None, agreement, max_drop=judged))
     return tuple(rows)
 

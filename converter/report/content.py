@@ -9,6 +9,7 @@ the caller: names come as they are in the model, numbers in the unit that the fi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -53,9 +54,23 @@ class Accuracy:
         return worse if self.higher_is_better else -worse
 
     @property
+    def margin(self) -> float:
+        """By how much the loss is within what is allowed; negative where it is not.
+
+        An agreement's loss is what it lacks to 1, an error's loss the error itself. Infinite where the row is
+        not judged; below all others where its value is no number.
+        """
+        if self.max_drop is None:
+            return math.inf
+        lost = self.drop
+        if lost is None:
+            lost = 1.0 - self.int8_value if self.higher_is_better else self.int8_value
+        return -math.inf if math.isnan(lost) else self.max_drop - lost
+
+    @property
     def failed(self) -> bool:
         """Lost more than allowed."""
-        return self.max_drop is not None and self.drop is not None and self.drop > self.max_drop
+        return self.margin < 0
 
 
 @dataclass(frozen=True, slots=True)

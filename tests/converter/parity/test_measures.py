@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,6 @@ from agent.records import Detections
 from converter.parity.agreement import box_agreement, relative_error, top1
 from converter.parity.average_precision import average_precision
 from converter.parity.datasets import ArraySet, PictureSet, model_labels, open_dataset
-from converter.parity.measure import failed
 from converter.report.content import Accuracy
 
 
@@ -71,10 +71,12 @@ def test_relative_error_is_in_units_of_the_spread() -> None:
         (Accuracy("agreement", "d", 1, None, 0.85, max_drop=0.1), True),
         (Accuracy("agreement", "d", 1, None, 0.95, max_drop=0.1), False),
         (Accuracy("relative error", "d", 1, None, 0.2, higher_is_better=False, max_drop=0.1), True),
+        (Accuracy("relative error", "d", 1, None, math.nan, higher_is_better=False, max_drop=0.1), True),
+        (Accuracy("mean error", "d", 1, 0.1, math.nan, higher_is_better=False, max_drop=0.1), True),
     ],
 )
 def test_only_judged_rows_fail_and_only_beyond_their_limit(row: Accuracy, expected: bool) -> None:
-    assert failed(row) is expected
+    assert row.failed is expected
 
 
 def test_yolo_labels_are_found_beside_the_pictures(tmp_path: Path) -> None:
