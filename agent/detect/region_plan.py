@@ -82,6 +82,7 @@ class RegionPlan:
         self._room = np.array(frame_size, np.float32) - self._size
         self._max_regions = max_regions
         self._tiles = tiles(frame_size, size)
+        self._tile_looked_s = np.full(len(self._tiles), -np.inf)
         self._cell = np.array(frame_size, np.float32) / _CELLS
         self._looked_s = np.full((_CELLS, _CELLS), -np.inf)
 
@@ -116,9 +117,9 @@ class RegionPlan:
 
     def next_tiles(self, time_s: float) -> IntArray:
         """The tiles that were not looked at for longest; as `around`."""
-        urgency = self._urgency((self._tiles[:, :2] + self._tiles[:, 2:]) / 2, time_s)
-        order = np.argsort(-urgency, kind="stable")[: self._max_regions]
-        return self._look(self._tiles[np.sort(order), :2].astype(np.float32), time_s)
+        chosen = np.sort(np.argsort(self._tile_looked_s, kind="stable")[: self._max_regions])
+        self._tile_looked_s[chosen] = time_s
+        return self._tiles[chosen]
 
     def _starts_around(self, centres: FloatArray) -> FloatArray:
         starts: FloatArray = np.clip(centres - self._size / 2, 0, self._room).astype(np.float32)

@@ -100,12 +100,19 @@ def test_objects_as_large_as_a_region_and_an_empty_scene_ask_for_none():
     assert len(plan.around(boxes(), 0.0)) == 0
 
 
-def test_the_grid_is_walked_through_in_turn():
-    plan, all_tiles = RegionPlan((1280, 720), (416, 416), 3), tiles((1280, 720), (416, 416))
-    visited = {
-        tuple(region) for n in range(-(-len(all_tiles) // 3)) for region in plan.next_tiles(0.1 * n).tolist()
-    }
-    assert visited == {tuple(tile) for tile in all_tiles.tolist()}
+@pytest.mark.parametrize("frame_size", [(1280, 720), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize("side", [320, 416, 640])
+@pytest.mark.parametrize("max_regions", [1, 2, 4])
+@pytest.mark.parametrize("period_s", [0.1, 5.0, 60.0])
+def test_the_grid_is_walked_through_in_turn_round_after_round(frame_size, side, max_regions, period_s):
+    plan, all_tiles = RegionPlan(frame_size, (side, side), max_regions), tiles(frame_size, (side, side))
+    visited = {tuple(tile): -1 for tile in all_tiles.tolist()}
+    round_length = -(-len(all_tiles) // max_regions)
+    for n in range(4 * round_length):
+        regions = plan.next_tiles(n * period_s)
+        assert len(regions) == min(max_regions, len(all_tiles))
+        visited |= dict.fromkeys(map(tuple, regions.tolist()), n)
+        assert n - min(visited.values()) <= round_length
 
 
 # One object, one box.
