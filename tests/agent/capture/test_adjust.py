@@ -8,6 +8,9 @@ import pytest
 from agent.capture.adjust import adjuster, target_size
 from agent.capture.rate_limit import RateLimit
 from agent.capture.settings import SourceSettings
+from agent.records import Detections
+from agent.track import Tracker
+from agent.track.settings import TrackerSettings
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
@@ -60,3 +63,13 @@ def test_rate_limit_makes_up_for_no_pause() -> None:
     limit.keeps(0.0)
     kept = [time_s for time_s in np.arange(100.0, 101.0, 0.01) if limit.keeps(float(time_s))]
     assert len(kept) <= 11
+
+
+@pytest.mark.parametrize("fps", [None, 30.0])
+def test_rate_limit_keeps_no_frame_of_the_same_time_or_an_earlier_one(fps: float | None) -> None:
+    limit, tracker = RateLimit(fps), Tracker(TrackerSettings())
+    stamps = [1.0, 1.0, 1.1, 1.05, 1.1, 1.2]  # of a driver whose buffers come out of order
+    kept = [time_s for time_s in stamps if limit.keeps(time_s)]
+    assert kept == [1.0, 1.1, 1.2]
+    for time_s in kept:  # the first of the stages that would refuse it
+        tracker.update(Detections.empty(), time_s)
