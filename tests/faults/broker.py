@@ -32,8 +32,8 @@ class Broker:
         persistent: write every change to disk at once, as a receiver that must not lose needs it.
         listener: further lines for the configuration; `allow_anonymous true` unless given.
         verbose: keep a log of every packet.
-        included: instead of all this, a file of `conf.d`, where its `listener` is 8883; the main file is as
-            Debian's, and a mosquitto that root starts becomes the user `mosquitto`.
+        included: instead of all this, a file of `conf.d`, where its `listener`, if any, is 8883; the main
+            file is as Debian's, and a mosquitto that root starts becomes the user `mosquitto`.
     """
 
     def __init__(
@@ -68,6 +68,8 @@ class Broker:
             ]
         if included is not None:
             lines = _as_on_debian(folder, included.replace("8883", f"{self.port} 127.0.0.1", 1))
+            if "listener" not in included:
+                self._arguments += ["-p", str(self.port)]
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 

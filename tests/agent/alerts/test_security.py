@@ -26,6 +26,7 @@ from agent.alerts.mqtt_properties import MAX_PACKET_BYTES
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.client import AlertClient
+from agent.doctor.broker import check_persistence
 from agent.errors import BrokerError
 from tests.agent.alerts.conftest import make_alert
 from tests.conftest import wait_until
@@ -123,18 +124,24 @@ class DocumentedBroker:
 
 
 @pytest.fixture
-def make_documented() -> Iterator[Callable[..., DocumentedBroker]]:
-    """Starts the documented broker, as the user that it becomes on Debian, and ends it after the test."""
+def open_folder() -> Iterator[Path]:
+    """A folder that the user may enter who mosquitto becomes on Debian."""
     if BINARY is None:
         pytest.skip("needs mosquitto (apt-get install mosquitto)")
     if os.geteuid() == 0 and "mosquitto" not in {entry.pw_name for entry in pwd.getpwall()}:
         pytest.skip("needs the user mosquitto, as Debian's package makes it")
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def make_documented(open_folder: Path) -> Iterator[Callable[..., DocumentedBroker]]:
+    """Starts the documented broker and ends it after the test."""
+    with contextlib.ExitStack() as stack:
 
         def make(extra: str = "") -> DocumentedBroker:
-            documented = DocumentedBroker(folder, extra)
+            documented = DocumentedBroker(open_folder, extra)
             stack.enter_context(documented.broker)
             return documented
 
@@ -144,6 +151,21 @@ def make_documented() -> Iterator[Callable[..., DocumentedBroker]]:
 @pytest.fixture
 def documented(make_documented: Callable[..., DocumentedBroker]) -> DocumentedBroker:
     return make_documented()
+
+
+def test_broker_of_the_first_hour_on_a_pi_takes_alerts_and_keeps_them(
+    open_folder: Path, tmp_path: Path
+) -> None:
+    page = PAGE.with_name("raspberry-pi.md").read_text(encoding="utf-8")
+    command = "printf" + page.split("\nprintf")[1].split("\n```")[0].split("\nsudo systemctl")[0]
+    written = command.replace("sudo tee /etc/mosquitto/conf.d/edgetrack.conf", "cat")
+    lines = subprocess.run(["sh", "-c", written], check=True, capture_output=True, text=True).stdout
+    with Broker(open_folder, included=lines) as broker:
+        assert next(iter(check_persistence(BrokerSettings(), open_folder / "mosquitto.conf"))).level == "ok"
+        outbox = OutboxSettings(path=tmp_path / "o.sqlite")
+        with AlertPublisher(BrokerSettings(url=broker.url), outbox, "porch") as publisher:
+            publisher.publish(make_alert(), "front")
+            assert publisher.drain(10)
 
 
 def test_devices_receivers_and_operators_work_with_the_documented_rules(
