@@ -193,8 +193,10 @@ class _Soak:
     def _run(self, each: _Watched) -> None:
         try:
             each.pipeline.run(self._stop)
-        except EdgetrackError as error:
-            self._failures.append(error)
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            name = f"camera {each.pipeline.summary.camera}"
+            unexpected = EdgetrackError(name, f"an unexpected fault: {type(error).__name__}: {error}")
+            self._failures.append(error if isinstance(error, EdgetrackError) else unexpected)
             self._stop.set()
 
     @property

@@ -11,12 +11,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from agent.capture.looped import LoopedSource
 from agent.capture.settings import SourceSettings
-from agent.errors import SourceError
+from agent.config import CameraSettings, make_section
+from agent.detect.settings import DetectorSettings
+from agent.errors import EdgetrackError, SourceError
 from agent.footprint import Footprint, footprint, machine_name, peak_rss_mb, temperature_c
-from agent.soak import Durations, rss_slope_mb_per_h
+from agent.records import Detections, Tracks
+from agent.soak import Durations, SoakOptions, rss_slope_mb_per_h, soak_pipeline
+from agent.track import Tracker
 
 FRAMES, FPS = 5, 25.0
 
@@ -124,6 +129,22 @@ def test_two_cameras_soak_on_one_model_and_nothing_of_them_is_left(small_models,
     assert report["ratio_to_bare_invoke"] == pytest.approx(
         report["fps"] * report["bare_invoke_ms"] / 1e3, abs=2e-3
     )
+
+
+@pytest.mark.parametrize("frames", [0, 40])
+def test_an_unexpected_fault_of_a_camera_is_no_report_but_an_error(small_models, clip, monkeypatch, frames):
+    detector = DetectorSettings(model=small_models / "bright.tflite", threads=1)
+    camera = make_section(CameraSettings, {"source": str(clip), "detector": detector.model_dump()})
+    update = Tracker.update
+
+    def fail(tracker: Tracker, detections: Detections, time_s: float, *more: object) -> Tracks:
+        if time_s >= frames / FPS:
+            raise ZeroDivisionError("in the tracker")
+        return update(tracker, detections, time_s, *more)
+
+    monkeypatch.setattr(Tracker, "update", fail)
+    with pytest.raises(EdgetrackError, match="camera camera0: an unexpected fault: ZeroDivisionError"):
+        soak_pipeline(camera, SoakOptions(seconds=60.0), Console())
 
 
 def test_the_table_names_the_machine_and_the_runtime(small_models, clip):
