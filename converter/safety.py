@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agent.errors import ModelError
+from converter.keras_functions import CALLING_CLASSES, REFUSED_CLASSES, computes_only
 
 MAX_UNPACKED_BYTES = 2**32
 MAX_RATIO = 300
@@ -35,6 +36,10 @@ _SIZE_FIELDS = frozenset(
         "depth_multiplier",
     }
 )
+
+
+_MODULES = frozenset({"builtins", "keras", "tensorflow", "tf_keras"})
+"""Keras imports whatever module a layer's configuration names."""
 
 
 def check_zip(path: Path) -> None:
@@ -150,17 +155,18 @@ def check_keras_config(config: Any, path: Path, allow_lambda: bool) -> None:
     """Refuse a configuration that carries code or absurd sizes.
 
     Raises:
-        ModelError: a Lambda layer while they are not allowed, or a layer beyond `MAX_SIZE`; the layer is
-            named.
+        ModelError: a Lambda layer, or one that calls functions which do more than compute, while they are not
+            allowed; or a layer beyond `MAX_SIZE`. The layer is named.
     """
     for layer in config_layers(config):
         own = layer.get("config")
         own = own if isinstance(own, dict) else {}
         where = f"{path} layer {own.get('name', layer['class_name'])}"
-        if layer["class_name"] in ("Lambda", "__lambda__") and not allow_lambda:
+        code = None if allow_lambda else _code(layer, own)
+        if code is not None:
             raise ModelError(
                 where,
-                "expected layers without code of their own, got a Lambda layer, which would run as you",
+                f"expected layers without code of their own, got {code}, which would run as you",
                 "if you trust the file: --allow-lambda; better: replace it by a layer",
             )
         for name in _SIZE_FIELDS.intersection(own):
@@ -172,3 +178,18 @@ def check_keras_config(config: Any, path: Path, allow_lambda: bool) -> None:
                     f"expected {name} up to {MAX_SIZE}, got {wrong[0]}",
                     "this is no model for a device",
                 )
+
+
+def _code(layer: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
+    """What of a layer may do more than compute; None where nothing does."""
+    kind = str(layer["class_name"]).split(">")[-1]
+    if kind in ("Lambda", "__lambda__"):
+        return "a Lambda layer"
+    if kind in REFUSED_CLASSES:
+        return f"a layer of class {kind}"
+    if kind in CALLING_CLASSES and not computes_only(own.get("function")):
+        return f"a call of tf.{str(own.get('function'))[:80]}"
+    module = layer.get("module")
+    if isinstance(module, str) and module.split(".")[0] not in _MODULES:
+        return f"one of the module {module[:80]}"
+    return None

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from agent.errors import ModelError
 from converter.load.float_model import FloatInputs, FloatModel, Loaded, LoadOptions, bound, shaped
+from converter.load.saved_model_check import check_saved_model
 from converter.load.to_tflite import function_to_tflite
 
 
@@ -17,8 +18,10 @@ def load_saved_model(path: Path, options: LoadOptions, samples: Sequence[FloatIn
     """Convert a SavedModel's `serving_default` signature.
 
     Raises:
-        ModelError: it cannot be read, has no such signature, or holds operators that TFLite has not.
+        ModelError: it cannot be read, does more than compute, has no such signature, or holds operators that
+            TFLite has not.
     """
+    check_saved_model(path)
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

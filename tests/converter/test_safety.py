@@ -101,7 +101,7 @@ def test_damaged_file_is_one_line(
 ) -> None:
     path = tmp_path / name
     if content is None:
-        keras_archive(path, {"class_name": "Nonsense", "module": "os", "config": {}})
+        keras_archive(path, {"class_name": "Nonsense", "module": "keras", "config": {}})
     else:
         path.write_bytes(content)
     with pytest.raises(ModelError) as caught:
