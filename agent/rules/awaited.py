@@ -18,6 +18,7 @@ class Awaited(Generic[Event]):
 
     An event waits until its object meets the conditions, for ten seconds or the rule's `min_age_s` longer:
     what is older is no news, and an object of another class that trembles on a line must not fill the memory.
+    When the rule goes off duty, what waits is dropped.
 
     Args:
         rule: whose conditions are waited for.
@@ -45,10 +46,18 @@ class Awaited(Generic[Event]):
             self._events.append((slot, rule.scene.table.time_s + self._patience_s, event))
 
     def due(self) -> list[tuple[int, Event]]:
-        """Take out the events whose objects now meet the conditions; drop those that waited in vain."""
+        """Take out the events whose objects now meet the conditions; drop those that waited in vain.
+
+        Off duty, all are dropped.
+        """
         if not self._events:
             return []
         rule = self._rule
+        if not rule.on_duty:
+            for slot, _, _ in self._events:
+                rule.note("off duty", slot, rule.scene.conditions.unmet(rule.row, slot))
+            self._events = []
+            return []
         meant, gone, now_s = rule.meant, rule.scene.table.gone, rule.scene.table.time_s
         due: list[tuple[int, Event]] = []
         waiting: list[tuple[int, float, Event]] = []

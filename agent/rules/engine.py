@@ -78,7 +78,8 @@ class RuleEngine:
             for row, (name, rule) in enumerate(zip(self.names, settings.rules, strict=True))
         ]
         self._calendars = [Calendar(rule.schedule, settings.timezone) for rule in settings.rules]
-        self._armed = {name: rule.armed for name, rule in zip(self.names, settings.rules, strict=True)}
+        self._configured = {name: rule.armed for name, rule in zip(self.names, settings.rules, strict=True)}
+        self._armed = dict(self._configured)
 
     def update(
         self,
@@ -178,8 +179,12 @@ class RuleEngine:
         return len(self._table)
 
     def export_state(self) -> dict[str, Any]:
-        """What a restart must not lose, JSON types only: armed rules and counts."""
-        return {"version": 1, "armed": dict(self._armed), "counts": self._counts.export_state()}
+        """What a restart must not lose, JSON types only: counts, and rules armed otherwise than configured.
+
+        A rule that is armed as its configuration says is left out: the next configuration decides on it.
+        """
+        switched = {name: armed for name, armed in self._armed.items() if armed != self._configured[name]}
+        return {"version": 1, "armed": switched, "counts": self._counts.export_state()}
 
     def import_state(self, state: Mapping[str, Any]) -> None:
         """Go on from an exported state; what the configuration no longer has is dropped.

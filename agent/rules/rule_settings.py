@@ -35,7 +35,8 @@ class RuleBase(Section):
     max_area: Fraction = 1.0
     """Only objects whose box covers at most this part of the picture at that moment."""
     armed: bool = True
-    """Whether the rule is on duty before anyone arms or disarms it."""
+    """Whether the rule is on duty before anyone arms or disarms it. A command that says otherwise outlasts
+    restarts, until another command or this setting says the same."""
     schedule: Schedule | None = None
     """When the rule is on duty; None: always."""
     cooldown_s: Seconds = 0.0

@@ -115,6 +115,36 @@ def test_a_disarmed_rule_tells_nothing_later_and_ends_what_is_open(play: Any, wa
     assert played.told(phase=Phase.START)[1].started_s == pytest.approx(8.5, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        enters(min_age_s=5.0),
+        {"kind": "tripwire", "tripwire": "gate", "min_age_s": 5.0},
+        {"kind": "sequence", "zones": ["yard", "path"], "within_s": 9.0, "min_age_s": 5.0},
+    ],
+    ids=["zone", "tripwire", "sequence"],
+)
+def test_what_waits_is_dropped_when_the_rule_goes_off_duty(
+    play: Any, walk: Any, rule: dict[str, Any]
+) -> None:
+    # Into the yard at 0.5 s, over the line at 1 s, into the path at 1.5 s; old enough at 5 s.
+    settings = scene(rule)
+    settings["zones"]["path"] = {"points": [[0.4, 0.7], [0.6, 0.7], [0.6, 0.9], [0.4, 0.9]]}
+    passes = walk([(0, 500, 150), (2, 500, 400), (9, 500, 400)])
+    assert len(play(settings, [passes], fps=10).story) == 1
+
+    def disarm(engine: RuleEngine, time_s: float) -> None:
+        engine.set_armed(not 3.0 <= time_s < 4.0)
+
+    assert play(settings, [passes], fps=10, each=disarm).story == []
+    windows = [{"start": "10:00", "end": "10:01"}]
+    settings["rules"] = [{**rule, "schedule": {"windows": windows}}]
+    settings["timezone"] = "Europe/Zurich"
+    over = play(settings, [passes], fps=10, wall_s=wall("2026-05-04T10:00:57"))
+    assert over.story == []
+    assert [decision.step for decision in over.trace][-1] == "off duty"
+
+
 def test_arming_an_unknown_rule_is_an_error_and_all_can_be_armed_at_once() -> None:
     engine = RuleEngine(
         RulesSettings.model_validate(scene(enters(), enters(name="other", armed=False))),
@@ -250,6 +280,27 @@ def test_state_goes_through_json_and_survives_a_restart(play: Any, walk: Any) ->
     assert again.counts()["tripwires"] == played.engine.counts()["tripwires"]
     again.reset_counts("gate")
     assert again.counts()["tripwires"]["gate"] == {"today": {}, "total": {}}
+
+
+def test_what_nobody_switched_is_decided_by_the_configuration_again(play: Any, walk: Any) -> None:
+    def restarted(state: dict[str, Any], *, first: bool, second: bool) -> RuleEngine:
+        rules = (enters(name="first", armed=first), enters(name="second", armed=second))
+        engine = RuleEngine(RulesSettings.model_validate(scene(*rules)), labels=("person",), new_id=str)
+        engine.import_state(json.loads(json.dumps(state)))
+        return engine
+
+    rules = (enters(name="first"), enters(name="second"))
+    played = play(scene(*rules), [walk([(0, 500, 100), (2, 500, 400)])])
+    engine = restarted(played.engine.export_state(), first=False, second=True)
+    assert engine.armed == {"first": False, "second": True}
+    engine.set_armed(True, "first")
+    engine.set_armed(False, "second")
+    again = restarted(engine.export_state(), first=False, second=True)
+    assert again.armed == {"first": True, "second": False}
+    # The configuration comes to say the same, then something else: it has the last word.
+    agreed = restarted(again.export_state(), first=True, second=False)
+    last = restarted(agreed.export_state(), first=False, second=True)
+    assert last.armed == {"first": False, "second": True}
 
 
 @pytest.mark.parametrize(
