@@ -17,6 +17,7 @@ from agent.records import Frame
 
 OPEN_TIMEOUT_S = 10.0
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
+_ESCAPE = "escape special characters of user and password (%2F for /, %3F for ?, %23 for #, %40 for @)"
 _MAX_DAMAGED_PACKETS = 30
 """Damaged packets in a row that are passed over before the stream counts as ended."""
 
@@ -107,15 +108,15 @@ def _explain_refusal(where: str, url: str) -> None:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme.lower())
     except ValueError:
-        raise SourceError(
-            where, "expected a URL, got one that cannot be read", "escape special characters"
-        ) from None
+        raise SourceError(where, "expected a URL, got one that cannot be read", _ESCAPE) from None
     if port is None or not parts.hostname:
         return
     try:
         socket.create_connection((parts.hostname, port), timeout=2.0).close()
-    except OSError as error:
-        problem = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # UnicodeError: of a name that no host can have
+        problem = getattr(error, "strerror", None) or str(error)
+        if "@" in url and "@" not in parts.netloc:  # what was read as a host may be user and password
+            raise SourceError(where, f"cannot reach the host: {problem}", _ESCAPE) from None
         raise SourceError(
             where, f"cannot reach port {port}: {problem}", "check address and network"
         ) from None

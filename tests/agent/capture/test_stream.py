@@ -135,3 +135,17 @@ def test_unreachable_host_and_refusal_are_told_apart_without_the_password(mjpeg_
     ) as refused:
         open_source(settings_for(url))
     assert "hunter2" not in str(away.value) + str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["cam..local", f"{'a' * 64}.local", "cam\u3002\u3002local"])
+def test_a_name_that_no_host_can_have_is_a_source_that_is_away_and_no_fault_of_ours(host: str) -> None:
+    with pytest.raises(SourceError, match=r"cannot reach port 554: .*; check address and network"):
+        open_source(settings_for(f"rtsp://{host}/stream"))
+
+
+@pytest.mark.parametrize("mark", ["/", "?", "#"])
+def test_no_part_of_a_password_is_shown_that_was_not_escaped(mark: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        open_source(settings_for(f"rtsp://localhost:1{mark}hunter2@127.0.0.1:1/x"))
+    assert "cannot reach the host: Connection refused; escape special characters" in str(refused.value)
+    assert "port" not in str(refused.value) and "hunter2" not in str(refused.value)
