@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator, Mapping
-from socketserver import BaseServer
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -11,13 +12,15 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from agent.alerts.states import CameraHealth, HealthPayload
-from agent.errors import ConfigError
 from agent.health import HealthMeter
 from agent.pipeline import CameraPipeline
 from agent.web.address import split_address
+from agent.web.listening import when_free
 
+log = logging.getLogger("edgetrack.metrics")
 _DEFAULT = "127.0.0.1:9464"
 _MB, _KB_MB = 1e6, 1024.0 * 1024.0
+_STOP_S = 5.0
 
 
 class HealthCollector(Collector):
@@ -140,29 +143,37 @@ class Exposition:
 
 
 class MetricsServer:
-    """An endpoint of its own, `/metrics`, in a thread of its own.
+    """An endpoint of its own, `/metrics`, in a thread of its own; an address that is taken is tried again.
 
     Args:
         exposition: what it serves.
         address: `host:port`; None: 127.0.0.1:9464.
-
-    Raises:
-        ConfigError: it cannot listen there.
     """
 
     def __init__(self, exposition: Exposition, address: str | None) -> None:
-        host, port = split_address(address or _DEFAULT)
-        try:
-            self._server: BaseServer
-            self._server, self._thread = start_http_server(port, host, exposition.registry)
-        except OSError as error:
-            problem = (
-                f"expected an address that is free, got {address or _DEFAULT}: {error.strerror or error}"
-            )
-            raise ConfigError("metrics.listen", problem) from error
+        self._registry = exposition.registry
+        self._address = address or _DEFAULT
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(2.0)
+        self._closing.set()
+        self._thread.join(_STOP_S)
+
+    def _run(self) -> None:
+        host, port = split_address(self._address)
+        serving = when_free(
+            lambda: start_http_server(port, host, self._registry),
+            f"metrics.listen {self._address}",
+            self._closing,
+        )
+        if serving is None:
+            return
+        log.info("metrics: http://%s/metrics", self._address)
+        server, thread = serving
+        self._closing.wait()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -59,7 +59,7 @@ def serving(
         reload: checks and takes the configuration anew; None where that is not possible.
 
     Raises:
-        ConfigError: see `check_page`; or the metrics' address is taken.
+        ConfigError: see `check_page`.
     """
     check_page(config)
     folder = outbox_path(config.outbox, config.device).parent

@@ -11,9 +11,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from agent.web.address import split_address
+from agent.web.listening import when_free
 
 log = logging.getLogger("edgetrack.web")
-_RETRY_S = 10.0
 _STOP_S = 2
 
 
@@ -62,7 +62,7 @@ class PageServer:
         self._thread.join(_STOP_S + 3.0)
 
     def _run(self) -> None:
-        listener = self._listen()
+        listener = when_free(self._listen, f"web.listen {self._address}", self._closing)
         if listener is None:
             return
         with contextlib.closing(listener):
@@ -75,17 +75,13 @@ class PageServer:
             except Exception:  # a fault of ours in the page must not end the cameras
                 log.exception("live page: it has ended; the cameras go on")
 
-    def _listen(self) -> socket.socket | None:
-        complained = False
-        while not self._closing.is_set():
-            try:
-                host, port = split_address(self._address)
-                family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-                return socket.create_server(address[:2], family=family, backlog=64)
-            except OSError as error:
-                if not complained:
-                    complained = True
-                    problem = f"expected an address that is free, got {error.strerror or error}"
-                    log.error("web.listen %s: %s; it is tried again, cameras go on", self._address, problem)  # noqa: TRY400
-                self._closing.wait(_RETRY_S)
-        return None
+    def _listen(self) -> socket.socket:
+        """Take the address; one of all IPv6 addresses is one of all IPv4 addresses too.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        host, port = split_address(self._address)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        both = family == socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=64, dualstack_ipv6=both)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -45,4 +46,26 @@ def test_endpoint_of_its_own_needs_no_page(start_agent: Callable[..., RunningAge
     agent = start_agent(more=f"metrics: {{enabled: true, listen: '127.0.0.1:{port}'}}\n")
     assert agent.get("/metrics")[0] == 404
     agent.port = port
+    wait_until(lambda: _is_open(port), 30, "the endpoint")
     assert "edgetrack_uptime_seconds" in agent.get("/metrics")[1].decode()
+
+
+def test_address_that_is_taken_ends_nothing_and_is_had_once_it_is_free(
+    start_agent: Callable[..., RunningAgent],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        agent = start_agent(more=f"metrics: {{enabled: true, listen: '127.0.0.1:{port}'}}\n")
+        line = (
+            f"metrics.listen 127.0.0.1:{port}: expected an address that is free, got Address already in use"
+        )
+        wait_until(lambda: line in agent.log.read_text(), 30, "the complaint")
+        wait_until(lambda: agent.state()["cameras"][0]["name"] == "front", 30, "the page")
+    wait_until(lambda: _is_open(port), 30, "the endpoint")
+    agent.port = port
+    assert "edgetrack_uptime_seconds" in agent.get("/metrics")[1].decode()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
