@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -28,7 +29,7 @@ from agent.settings import Fraction, Name
 _log = logging.getLogger("edgetrack.commands")
 MAX_REQUEST_BYTES = 4096
 _PER_SECOND, _BURST = 5.0, 20.0
-_REMEMBERED = 100
+_REMEMBERED, _REMEMBERED_S = 100, 60.0
 _SHOWN = 40
 _NAME = re.compile(r"[a-z_]{1,32}")
 
@@ -39,7 +40,7 @@ class Command(Part):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: ClassVar[str]
     transaction: Annotated[str, Field(max_length=64)] | None = None
-    """Comes back with the response; a repeat is answered again and not carried out again."""
+    """Comes back with the response; within a minute, the same request again is not carried out again."""
 
 
 class SetArmed(Command):
@@ -156,7 +157,7 @@ def parse_request(name: str, payload: bytes) -> Command:
         return kind.model_validate_json(payload or b"{}")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = _named(".".join(str(part) for part in first["loc"]))
         raise CommandError(f"{name} {place}".rstrip(), _fault(first["type"], first, kind)) from error
 
 
@@ -171,8 +172,7 @@ def _fault(fault: str, detail: Mapping[str, Any], kind: type[Command]) -> str:
         return f"expected a JSON object, got a fault: {context['error']}"
     if fault.startswith("model"):
         return "expected a JSON object, got something else"
-    shown = repr(detail["input"])
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+    shown = _shown(detail["input"])
     if fault.startswith("bool"):
         return f"expected true or false, got {shown}"
     if fault == "string_pattern_mismatch":
@@ -183,6 +183,26 @@ def _fault(fault: str, detail: Mapping[str, Any], kind: type[Command]) -> str:
     return f"expected {wanted}, got {shown}"
 
 
+def _shown(value: object) -> str:
+    """What a sender wrote, on one line and not too long for the log."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def _named(name: str) -> str:
+    """A name as the sender wrote it where it looks like one; it may be anything."""
+    return name if not name or _NAME.fullmatch(name) else _shown(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A command that was carried out, its answer, and when (monotonic)."""
+
+    command: Command
+    response: Response
+    time_s: float
+
+
 class CommandHandler:
     """Parses, limits, carries out and answers; in a thread of its own, one at a time.
 
@@ -190,6 +210,7 @@ class CommandHandler:
         topics: of this device.
         act: carries a command out and returns what to answer with; raises EdgetrackError to refuse.
         send: publishes the answer.
+        monotonic: the clock.
     """
 
     def __init__(
@@ -197,13 +218,16 @@ class CommandHandler:
         topics: Topics,
         act: Callable[[Command], Mapping[str, Any] | None],
         send: Callable[[Message], None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._prefix = topics.request("")
         self._topics = topics
         self._act = act
         self._send = send
-        self._tokens, self._refilled_s = _BURST, time.monotonic()
-        self._answers: OrderedDict[tuple[str, str], Response] = OrderedDict()
+        self._monotonic = monotonic
+        self._tokens, self._refilled_s = _BURST, monotonic()
+        self._answers: OrderedDict[tuple[str, str], _Answered] = OrderedDict()
         self._waiting: queue.Queue[Message | None] = queue.Queue(maxsize=int(_BURST))
         self._thread = threading.Thread(target=self._run, name="edgetrack-commands", daemon=True)
         self._thread.start()
@@ -212,7 +236,7 @@ class CommandHandler:
 
     def receive(self, message: Message) -> None:
         """Take a message from a request topic; never waits, never raises."""
-        now = time.monotonic()
+        now = self._monotonic()
         self._tokens = min(_BURST, self._tokens + (now - self._refilled_s) * _PER_SECOND)
         self._refilled_s = now
         if self._tokens < 1.0 or self._waiting.full():
@@ -243,12 +267,13 @@ class CommandHandler:
         transaction = _transaction_of(message.payload)
         if message.retain:
             # It would be carried out again at every connect.
-            return Response(status="error", error=f"request {name}: expected no retained message, got one")
+            problem = "expected no retained message, got one"
+            return Response(status="error", error=f"request {_named(name)}: {problem}")
         try:
             command = parse_request(name, message.payload)
-            known = (name, command.transaction or "")
-            if command.transaction is not None and known in self._answers:
-                return self._answers[known]
+            answer = self._answer_to_repeat(command)
+            if answer is not None:
+                return answer
             data = self._act(command)
             response = Response(transaction=command.transaction, status="ok", data=dict(data or {}))
         except EdgetrackError as error:
@@ -256,11 +281,24 @@ class CommandHandler:
         except Exception as error:  # noqa: BLE001 - reported; the next command is served
             _log.exception("request %s: the command failed", name)
             return Response(transaction=transaction, status="error", error=f"{name}: {type(error).__name__}")
-        if command.transaction is not None:
-            self._answers[known] = response
-            if len(self._answers) > _REMEMBERED:
-                self._answers.popitem(last=False)
+        self._remember(command, response)
         return response
+
+    def _answer_to_repeat(self, command: Command) -> Response | None:
+        """The answer that the same request had; None where its transaction now means another, or is old."""
+        known = self._answers.get((command.name, command.transaction or ""))
+        if known is None or known.command != command:
+            return None
+        return known.response if self._monotonic() - known.time_s < _REMEMBERED_S else None
+
+    def _remember(self, command: Command, response: Response) -> None:
+        if command.transaction is None:
+            return
+        key = (command.name, command.transaction)
+        self._answers[key] = _Answered(command, response, self._monotonic())
+        self._answers.move_to_end(key)
+        if len(self._answers) > _REMEMBERED:
+            self._answers.popitem(last=False)
 
 
 def _transaction_of(payload: bytes) -> str | None:

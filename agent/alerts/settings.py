@@ -84,18 +84,23 @@ class BrokerSettings(Section):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
+        """Refuse what is no broker; the url is not shown, it may hold a password."""
         wanted = "expected mqtt://host[:port] or mqtts://host[:port]"
+        if "@" in url:
+            raise ValueError(f"{wanted}, got one with a user in it; use `username` and a password source")
         try:
             parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise ValueError(f"{wanted}, got {url!r} ({error})") from error
-        if parts.username is not None or parts.password is not None:
-            raise ValueError(f"{wanted}, got one with a user in it; use `username` and a password source")
-        if parts.scheme not in _SCHEMES or not parts.hostname or port == 0:
-            raise ValueError(f"{wanted}, got {url!r}")
+            has_port = parts.port != 0
+        except ValueError:
+            has_port = False
+        if not has_port:
+            raise ValueError(f"{wanted}, got one whose host or port cannot be read; ports are 1 to 65535")
+        if parts.scheme not in _SCHEMES or "://" not in url:
+            raise ValueError(f"{wanted}, got one that does not begin with mqtt:// or mqtts://")
+        if not parts.hostname:
+            raise ValueError(f"{wanted}, got one without a host")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise ValueError(f"{wanted}, got {url!r}; remove what follows the port")
+            raise ValueError(f"{wanted}, got one that goes on behind the port; remove what follows it")
         return url
 
     @property

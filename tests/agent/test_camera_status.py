@@ -11,6 +11,7 @@ from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.camera_status import CameraStatus
 from agent.capture.status import SourceState, SourceStatus
 from agent.detect.device_status import DeviceState, DeviceStatus
+from tests.conftest import wait_until
 
 ONLINE = DeviceStatus("usb:0", DeviceState.ONLINE, "person_edgetpu.tflite")
 GONE = DeviceStatus("usb:0", DeviceState.FALLBACK, "person.tflite", "device usb:0: gone", 1, 0.71, 1)
@@ -84,3 +85,29 @@ def test_camera_that_is_resumed_is_online_only_if_its_source_is(mosquitto, tmp_p
         listener.terminate()
     assert [state["state"] for state in heard] == ["black", "paused", "black"]
     assert heard[-1]["reason"] == "the picture is black"
+
+
+def test_paused_camera_whose_source_comes_back_stays_paused_until_it_is_resumed(mosquitto, tmp_path):
+    outbox = OutboxSettings(path=tmp_path / "outbox.sqlite")
+    listening = ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "edgetrack/porch/front/status", "-C", "1"]
+
+    def retained() -> dict[str, Any]:
+        publisher.publish_notice("test", {})  # goes out after all states
+        assert publisher.drain(20)
+        done = subprocess.run([*listening, "-W", "30"], capture_output=True, check=True)
+        state: dict[str, Any] = json.loads(done.stdout)
+        return state
+
+    with AlertPublisher(BrokerSettings(url=mosquitto.url), outbox, "porch") as publisher:
+        wait_until(lambda: publisher.stats.connected)
+        status = CameraStatus(publisher, "front")
+        status.on_source(SourceStatus("front", SourceState.ONLINE))
+        status.set_state("paused")
+        status.on_source(SourceStatus("front", SourceState.LOST, "no frame for 5.0 s", 1, 1.7))
+        status.on_device(ONLINE)
+        status.on_source(SourceStatus("front", SourceState.ONLINE, "back"))
+        paused = retained()
+        assert (paused["state"], paused["device"]["state"]) == ("paused", "online")
+        status.set_state("online")
+        resumed = retained()
+        assert (resumed["state"], resumed["reason"]) == ("online", "back")

@@ -35,6 +35,7 @@ class Desk:
     """A handler, what it carried out and what it answered."""
 
     def __init__(self, act: Callable[[Command], Mapping[str, Any] | None] | None = None) -> None:
+        self.now_s = 1000.0
         self.done: list[Command] = []
         self.sent: list[Message] = []
 
@@ -42,7 +43,7 @@ class Desk:
             self.done.append(command)
             return act(command) if act else None
 
-        self.handler = CommandHandler(TOPICS, carry_out, self.sent.append)
+        self.handler = CommandHandler(TOPICS, carry_out, self.sent.append, monotonic=lambda: self.now_s)
 
     def ask(
         self, name: str, payload: bytes | dict[str, Any] = b"", *, retain: bool = False
@@ -171,8 +172,39 @@ def test_repeated_transaction_is_answered_again_and_not_carried_out_again(
 ) -> None:
     desk = make_desk(lambda command: {"time": len(desk.done)})
     first = desk.ask("reload", {"transaction": "t"})
+    desk.now_s += 50.0
     assert desk.ask("reload", {"transaction": "t"}) == first
     assert len(desk.done) == 1
+
+
+def test_transaction_that_a_sender_uses_anew_is_carried_out(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk()
+    for armed in (False, True, False):
+        answer = desk.ask("set_armed", {"transaction": "1", "armed": armed})
+        assert answer == {"transaction": "1", "status": "ok", "data": {}}
+    assert [getattr(command, "armed", None) for command in desk.done] == [False, True, False]
+
+
+def test_repeat_after_more_than_a_minute_is_a_new_request(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk()
+    desk.ask("set_armed", {"transaction": "1", "armed": False})
+    desk.now_s += 61.0
+    desk.ask("set_armed", {"transaction": "1", "armed": False})
+    assert len(desk.done) == 2
+
+
+def test_names_that_a_sender_makes_up_write_no_lines_of_their_own(
+    make_desk: Callable[..., Desk], caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = make_desk()
+    answer = desk.ask("set_armed", {"armed": True, "x\nERROR forged": 1, "transaction": "t"})
+    assert answer["error"].startswith(r"set_armed 'x\nERROR forged': expected one of transaction, armed")
+    assert len(desk.ask("set_armed", {"armed": True, "x" * 3000: 1})["error"]) < 200
+    desk.handler.receive(Message(TOPICS.request("x\nERROR forged"), b"", retain=True))
+    wait_until(lambda: desk.handler.refused == 3)
+    desk.ask("reload")
+    assert len(caplog.messages) == 3
+    assert not [line for line in caplog.messages if "\n" in line]
 
 
 def test_retained_command_is_refused(make_desk: Callable[..., Desk]) -> None:

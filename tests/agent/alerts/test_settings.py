@@ -9,6 +9,7 @@ from agent.alerts.credentials import broker_password
 from agent.alerts.publisher import outbox_path
 from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.alerts.topics import AGENT, RESERVED_CAMERA_NAMES, Topics
+from agent.config import load_config
 from agent.errors import ConfigError
 
 
@@ -43,9 +44,31 @@ def test_url_that_is_no_broker_is_refused_with_what_is_expected(url: str) -> Non
         BrokerSettings(url=url)
 
 
-def test_url_with_a_password_is_refused_without_showing_it() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mqtt://user:hunter2@broker",
+        "mqtt://user:hunter2@broker:188311",
+        "mqtt://user:hunter2#x@broker",
+        "mqtt://user:hunter2/x@broker:1883",
+        "mqtt://user:hunter2?x@broker",
+        "mqtt://[user:hunter2@broker",
+        "user:hunter2@broker",
+    ],
+)
+def test_url_with_a_password_is_refused_without_showing_it(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "edgetrack.yaml"
+    file.write_text(f"device: porch\nbroker: {{url: '{url}'}}\ncameras: {{}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert "edgetrack.yaml:2 broker.url: expected mqtt://host[:port]" in caught.value.faults[0]
+    assert "with a user in it; use `username`" in caught.value.faults[0]
+    assert not [fault for fault in caught.value.faults if "hunter2" in fault]
+
+
+def test_url_with_a_password_and_no_host_is_refused_without_showing_it() -> None:
     with pytest.raises(ValidationError) as caught:
-        BrokerSettings(url="mqtt://user:hunter2@broker")
+        BrokerSettings(url="mqtt://user:hunter2")
     assert "hunter2" not in caught.value.errors()[0]["msg"]
 
 
