@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from agent.records import BoolArray
+from agent.rules.columns import CENTER
 from agent.rules.rule import Rule, Scene
 from agent.rules.rule_settings import RemovedRule
 
@@ -19,9 +20,11 @@ class Removed(Rule):
     It is taken away once it has been seen elsewhere, or out of sight with nothing before it, for `absent_s`
     without a break. While another object covers 0.3 or more of its box nobody can tell, and the time stands.
 
-    At its edges: when its track is given up for good meanwhile, it is told then, covered or not. Once told,
-    an object must settle again. An object taken away while the rule is off duty is not told later. Objects
-    that rested when the camera started count once they have been seen at rest for `settled_s`.
+    At its edges: an object that is back within `max_move` of its place before that was not taken away. When
+    its track is given up for good meanwhile, it is told then, covered or not. Once told, an object must be
+    seen at rest for `settled_s` anew, never out of sight for `absent_s`. An object taken away while the rule
+    is off duty is not told later. Objects that rested when the camera started count once they have been seen
+    at rest for `settled_s`.
     """
 
     def __init__(self, row: int, name: str, settings: RemovedRule, scene: Scene) -> None:
@@ -33,6 +36,8 @@ class Removed(Rule):
         self._place = scene.table.column(np.float64, np.nan, 2)
         self._box = scene.table.column(np.float64, np.nan, 4)
         self._missing_s = scene.table.column(np.float64, np.nan)
+        self._again_s = scene.table.column(np.float64, -np.inf)
+        """Since when an object that was told of is in sight again; infinite while it is not."""
 
     def update(self) -> None:
         """Look after every object that has settled."""
@@ -42,9 +47,8 @@ class Removed(Rule):
         settled = meant & ~np.isnan(self._settled_s.data)
         if not np.count_nonzero(settled):
             return
-        moved = self._rest.since_s > self._settled_s.data
-        in_place = table.observed & ~moved
-        missing = settled & ~in_place
+        moved = self._moved()
+        missing = settled & (moved | ~table.observed)
         unseen = missing & ~table.observed
         if np.count_nonzero(unseen):
             missing &= ~(unseen & self._covered(unseen))
@@ -57,11 +61,30 @@ class Removed(Rule):
             self._report(slot, bool(moved[slot]))
             self._settled_s.data[slot] = np.nan
             self._missing_s.data[slot] = np.nan
+            self._again_s.data[slot] = np.inf
+
+    def _moved(self) -> BoolArray:
+        """(C,) objects that came to rest elsewhere; those that are back in their place have not moved."""
+        table, settled_s = self.scene.table, self._settled_s.data
+        moved = self._rest.since_s > settled_s
+        if np.count_nonzero(moved):
+            offset = table.anchors[CENTER] - self._place.data
+            near = np.hypot(offset[0], offset[1]) <= self.settings.max_move * table.sizes
+            back = moved & table.observed & near
+            np.copyto(settled_s, self._rest.since_s, where=back)
+            moved &= ~back
+        return moved
 
     def _settle(self, candidates: BoolArray) -> None:
         """Note the objects that have rested long enough to be missed, and where."""
-        table = self.scene.table
-        rested = candidates & (table.time_s - self._rest.since_s >= self.settings.settled_s - 1e-9)
+        table, again_s = self.scene.table, self._again_s.data
+        told = again_s > -np.inf
+        if np.count_nonzero(told):
+            unseen = told & ~table.observed & (table.time_s - table.last_s >= self.settings.absent_s - 1e-9)
+            again_s[unseen] = np.inf
+            again_s[table.observed & np.isposinf(again_s)] = table.time_s
+        since_s = np.maximum(self._rest.since_s, again_s)
+        rested = candidates & (table.time_s - since_s >= self.settings.settled_s - 1e-9)
         new = rested & np.isnan(self._settled_s.data)
         if np.count_nonzero(new):
             self._settled_s.data[new] = self._rest.since_s[new]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -53,6 +54,38 @@ def test_an_object_whose_track_is_given_up_is_removed_when_it_does_not_come_back
     assert play(rule | {"rejoin_s": 10.0}, [first, again], fps=10, until_s=50.0).story == []
     assert len(play(rule | {"rejoin_s": 10.0}, [first], fps=10, until_s=50.0).told(kind="removed")) == 1
     assert len(play(rule | {"rejoin_s": 2.0}, [first, again], fps=10, until_s=50.0).told(kind="removed")) == 1
+
+
+@pytest.mark.parametrize("away_s", [1.2, 3.0])
+def test_an_object_back_in_its_place_is_not_missed(play: Any, walk: Any, away_s: float) -> None:
+    # 57 px large, so 14 px are a move; someone who passes makes the box 18 px wrong for longer than a second.
+    pushed = [(20.0, 300, 300), (20.1, 318, 300), (20 + away_s, 318, 300), (20.1 + away_s, 300, 300)]
+    stays = walk([(0, 300, 300), *pushed, (60, 300, 300)], label=1, box=(80, 40))
+    rule = scene(kind="removed", settled_s=10.0, absent_s=5.0)
+    assert play(rule, [stays], fps=10, until_s=55.0).story == []
+    back_for_a_while = [(0, 300, 300), *pushed, (40, 300, 300), (45, 800, 300), (60, 800, 300)]
+    carried = walk(back_for_a_while, label=1, box=(80, 40))
+    [alert] = play(rule, [carried], fps=10, until_s=55.0).told()
+    assert alert.time_s == pytest.approx(46.3, abs=1.0)
+
+
+@pytest.mark.parametrize("own_tracks", [False, True], ids=["one-track", "new-tracks"])
+def test_an_object_found_only_now_and_then_is_told_once_until_it_settles_again(
+    play: Any, walk: Any, own_tracks: bool
+) -> None:
+    # Out of sight from 20 s, found for half a second every seven seconds; for good from 50 s to 70 s.
+    seen = [(0.0, 20.0), (26.5, 27.0), (33.5, 34.0), (40.5, 41.0), (50.0, 70.0)]
+    if own_tracks:
+        walks = [
+            walk([(first, 300, 300), (last, 300, 300)], id=number, label=2, lost_s=1.8)
+            for number, (first, last) in enumerate(seen, 1)
+        ]
+    else:
+        hidden = [(last, first) for (_, last), (first, _) in itertools.pairwise(seen)]
+        walks = [walk([(0, 300, 300), (70, 300, 300)], label=2, hidden=hidden, lost_s=9.0)]
+    rule = scene(kind="removed", settled_s=10.0, absent_s=5.0) | {"rejoin_s": 10.0}
+    told = play(rule, walks, fps=10, until_s=78.0).told()
+    assert [alert.time_s for alert in told] == pytest.approx([25.0, 75.0], abs=0.2)
 
 
 def test_an_object_that_never_settled_is_not_missed(play: Any, walk: Any) -> None:
