@@ -308,6 +308,8 @@ def _message(detail: dict[str, Any], place: Sequence[str | int], model: type[Bas
 
 def _shorten(value: object) -> str:
     text = "nothing" if value is None else repr(value)
+    if "://" in text and "@" in text:  # an address that may hold a password
+        return "another value"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -66,6 +66,14 @@ def test_url_with_a_password_is_refused_without_showing_it(url: str, tmp_path: P
     assert not [fault for fault in caught.value.faults if "hunter2" in fault]
 
 
+def test_url_with_a_password_in_place_of_the_section_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "edgetrack.yaml"
+    file.write_text("device: porch\nbroker: mqtt://user:hunter2@broker\ncameras: {}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert "broker: expected a mapping, got another value" in caught.value.faults[0]
+
+
 def test_url_with_a_password_and_no_host_is_refused_without_showing_it() -> None:
     with pytest.raises(ValidationError) as caught:
         BrokerSettings(url="mqtt://user:hunter2")
