@@ -1,8 +1,9 @@
 """The agent under systemd: readiness, status, watchdog, and levels in the journal.
 
 What the watchdog is for: a process that hangs. It is fed only while every camera's loop turns, and while a
-camera that counts as online brings frames. A camera that is unplugged, or a broker that is away, is no hang:
-both are reported and tried again within the process, and a restart would mend neither.
+camera that counts as online brings frames, and while no lost camera is held by a driver that hangs. A camera
+that is unplugged, or a broker that is away, is no hang: both are reported and tried again within the process,
+and a restart would mend neither.
 
 Source: sd_notify(3), sd_watchdog_enabled(3), sd-daemon(3), systemd.exec(5) on JOURNAL_STREAM.
 """
@@ -35,6 +36,10 @@ _FEEDS_PER_PERIOD = 4
 """sd_watchdog_enabled(3) asks for two at least."""
 _SILENCE_MARGIN_S = 5.0
 """What a reader's supervisor may take beyond the camera's own limits to report it lost."""
+
+_HANG_S = 180.0
+"""For which a driver may hang that holds a lost camera. To look up a host without a network takes two minutes
+at worst, and is no hang."""
 
 
 class Notifier:
@@ -127,6 +132,8 @@ class CameraProgress:
         limit_s = max(self.settings.stale_after_s, self.settings.frozen_after_s) + _SILENCE_MARGIN_S
         if silent_s > limit_s:
             return f"camera {pipeline.summary.camera}: online, yet without a frame for {silent_s:.0f} s"
+        if (hangs_s := pipeline.reader.hangs_s) > _HANG_S:
+            return f"camera {pipeline.summary.camera}: lost, and its driver hangs for {hangs_s:.0f} s"
         self._turns = turns
         return None
 

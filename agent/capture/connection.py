@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from agent.capture.source import Source
+from agent.capture.source import Source, SourceSetupError
+from agent.capture.status import SourceState
+from agent.errors import SourceError
 from agent.records import Frame
 
 
@@ -47,6 +49,7 @@ class Connection:
         self._on_read = on_read
         self._on_change = on_change
         self._abandoned = threading.Event()
+        self._abandoned_s = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -55,6 +58,7 @@ class Connection:
 
     def abandon(self) -> None:
         """Read no more: the thread closes the source as soon as the driver lets it."""
+        self._abandoned_s = self._abandoned_s or time.monotonic()
         self._abandoned.set()
 
     def join(self, timeout_s: float) -> bool:
@@ -68,6 +72,21 @@ class Connection:
     def alive(self) -> bool:
         """True while the thread has not let go of the source."""
         return self._thread.is_alive()
+
+    @property
+    def hangs_s(self) -> float:
+        """Seconds since it was abandoned and yet has not let go of the source; 0 when it has."""
+        return time.monotonic() - self._abandoned_s if self._abandoned.is_set() and self.alive else 0.0
+
+    @property
+    def loss(self) -> tuple[SourceState, str] | BaseException:
+        """What its end means for a live source: a state and the reason, or a failure no reopening mends."""
+        failure = self.failure
+        if failure is None:
+            return SourceState.LOST, "the stream ended"
+        if isinstance(failure, SourceError) and not isinstance(failure, SourceSetupError):
+            return SourceState.LOST, f"{failure.where}: {failure.problem}"
+        return failure
 
     def _run(self) -> None:
         source = self._source

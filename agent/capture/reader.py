@@ -18,9 +18,8 @@ from agent.capture.handover import Handover
 from agent.capture.picture_watch import PictureWatch
 from agent.capture.settings import SourceSettings
 from agent.capture.shape import PictureShape
-from agent.capture.source import Source, SourceSetupError
+from agent.capture.source import Source
 from agent.capture.status import SourceState, SourceStatus
-from agent.errors import SourceError
 from agent.records import Frame
 
 __all__ = ["FrameReader", "SourceState", "SourceStatus"]
@@ -113,6 +112,12 @@ class FrameReader(Generic[T]):
     def state(self) -> SourceState:
         """Where a live source is; of files, "online" once started."""
         return self._state
+
+    @property
+    def hangs_s(self) -> float:
+        """Seconds for which a connection of a lost source has hung in its driver, abandoned; else 0."""
+        lost = self._state is SourceState.LOST
+        return max((connection.hangs_s for connection in self._hanging), default=0.0) if lost else 0.0
 
     @property
     def ended(self) -> bool:
@@ -218,7 +223,12 @@ class FrameReader(Generic[T]):
     def _supervise(self) -> None:
         self._report(SourceState.CONNECTING)
         while not self._closed:
-            failure = self._run_connection()
+            try:
+                failure = self._run_connection()
+            except (RuntimeError, MemoryError) as error:  # no further thread, or no memory, for the moment
+                failure = SourceState.LOST, str(error) or "out of memory"
+            except Exception as error:  # noqa: BLE001 - raised by `get`
+                failure = error
             if failure is None:
                 break
             if isinstance(failure, BaseException):
@@ -263,7 +273,7 @@ class FrameReader(Generic[T]):
                 if self._closed:
                     return None
                 if connection.finished:
-                    return _lost(connection.failure)
+                    return connection.loss
                 state, reason = self._picture.fault or (SourceState.ONLINE, "")
                 if not state.delivers or state is self._state or not self._freshness.delivers:
                     fault, due_s = self._fault(connection, started_s, now_s)
@@ -300,12 +310,3 @@ class FrameReader(Generic[T]):
                 self._on_status(status)
             except Exception:  # noqa: BLE001 - logged; the camera matters more than the report
                 _log.exception("camera %s: reporting its state failed", self._camera)
-
-
-def _lost(failure: BaseException | None) -> tuple[SourceState, str] | BaseException:
-    """What the end of a live connection means."""
-    if failure is None:
-        return SourceState.LOST, "the stream ended"
-    if isinstance(failure, SourceError) and not isinstance(failure, SourceSetupError):
-        return SourceState.LOST, f"{failure.where}: {failure.problem}"
-    return failure

@@ -74,7 +74,9 @@ def camera(**values: Any) -> CameraProgress:
         turns=values.get("turns", 1),
         summary=SimpleNamespace(camera="front", frames=values.get("frames", 0)),
         paused=values.get("paused", False),
-        reader=SimpleNamespace(state=values.get("state", SourceState.ONLINE)),
+        reader=SimpleNamespace(
+            state=values.get("state", SourceState.ONLINE), hangs_s=values.get("hangs_s", 0.0)
+        ),
     )
     settings = SimpleNamespace(stale_after_s=5.0, frozen_after_s=8.0)
     thread = SimpleNamespace(is_alive=lambda: values.get("alive", True))
@@ -171,6 +173,14 @@ def test_online_camera_without_frames_beyond_its_own_limits_is_a_hang() -> None:
     assert front.fault(now_s + 12.9) is None  # frozen_after_s and the margin
     front.pipeline.turns = 2
     assert "online, yet without a frame for 13" in str(front.fault(now_s + 13.1))
+
+
+@pytest.mark.parametrize(("hangs_s", "hang"), [(0.0, False), (170.0, False), (190.0, True)])
+def test_camera_that_a_driver_of_this_process_keeps_is_a_hang_in_time(hangs_s: float, hang: bool) -> None:
+    front = camera(state=SourceState.LOST, hangs_s=hangs_s)
+    front.pipeline.turns = 2
+    said = "camera front: lost, and its driver hangs for 190 s" if hang else None
+    assert front.fault(time.monotonic()) == said
 
 
 @pytest.mark.parametrize("state", PICTURE_FAULTS)

@@ -292,6 +292,79 @@ def test_hanging_drivers_do_not_pile_up(scripted: Any, read_live: Any, wait_unti
     wait_until(lambda: reader.state is SourceState.ONLINE)
 
 
+@pytest.mark.parametrize("phase", ["read", "close"])
+def test_a_driver_that_keeps_a_lost_camera_is_told_of_until_it_lets_go(
+    scripted: Any, read_live: Any, wait_until: Wait, phase: str
+) -> None:
+    first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
+    close = first.close
+    if phase == "close":
+        first.close = lambda: (first.release.wait(), close())
+    away = [SourceError("scripted", "busy")] * 1000
+    reader, _ = read_live([first, *away[: 1000 if phase == "read" else 20], second])
+    wait_until(lambda: reader.frames > 5)
+    assert reader.hangs_s == 0.0
+    first.lost = phase == "close"
+    first.blocked.set()
+    began_s = time.monotonic()
+    wait_until(lambda: reader.hangs_s > 0.2)
+    assert reader.state is SourceState.LOST
+    assert reader.hangs_s < time.monotonic() - began_s
+    first.release.set()
+    assert first.closed.wait(5.0)
+    wait_until(lambda: reader.hangs_s == 0.0)
+
+
+def test_a_connection_that_hangs_beside_one_that_delivers_is_nobodys_concern(
+    scripted: Any, read_live: Any, wait_until: Wait
+) -> None:
+    first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
+    reader, _ = read_live([first, second])
+    wait_until(lambda: reader.frames > 5)
+    first.blocked.set()
+    wait_until(lambda: second.index > 5 and reader.state is SourceState.ONLINE)
+    assert not first.closed.is_set()
+    assert reader.hangs_s == 0.0
+
+
+def test_a_moment_without_threads_or_memory_is_a_loss_and_the_camera_comes_back(
+    scripted: Any, read_live: Any, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
+    reader, reports = read_live([first, second])
+    wait_until(lambda: reader.frames > 5)
+    start = threading.Thread.start
+    refusals: list[BaseException] = [RuntimeError("can't start new thread"), MemoryError()]
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "capture-front" and refusals:
+            raise refusals.pop(0)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    first.lost = True
+    wait_until(lambda: second.index > 5)
+    reasons = [status.reason for status in reports if status.state is SourceState.LOST]
+    assert reasons == ["scripted: pulled out", "can't start new thread", "out of memory"]
+    wait_until(lambda: states(reports)[-1] == "online")
+
+
+def test_a_fault_of_the_supervisor_reaches_the_consumer(
+    scripted: Any, read_live: Any, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(connection: object) -> bool:
+        raise ZeroDivisionError("in the supervisor")
+
+    source = scripted(live=True, period_s=0.002)
+    reader, _ = read_live([source])
+    wait_until(lambda: reader.frames > 5)
+    monkeypatch.setattr("agent.capture.connection.Connection.alive", property(fail))
+    source.lost = True
+    with pytest.raises(ZeroDivisionError):
+        while not reader.ended:
+            reader.get(5.0)
+
+
 def test_frozen_source_is_reported_and_its_repeats_are_not_handed_over(
     scripted: Any, read_live: Any, wait_until: Wait
 ) -> None:
