@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
-import json
 import os
 import shutil
 import time
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 from agent.errors import ConfigError, EdgetrackError, StorageError
 from agent.version import __version__
 from models.registry.address import check_url, is_loopback
+from models.registry.begun import discard, forget, read_begun, write_begun
 
 _CHUNK = 64 * 1024
 _SLOWEST_BYTES = 1024  # in the time of one timeout; a server that sends less counts as silent
@@ -85,36 +85,38 @@ def download(
     try:
         with part.open("ab+") as file:
             _lock(file, part)
-            for wait_s in (*patience.waits_s, None):
-                try:
-                    _fetch(url, file, part, max_bytes, on_bytes or (lambda *_: None), patience.timeout_s)
-                    break
-                except _CutError as cut:
-                    if wait_s is None:
-                        kept = f"{file.tell():,} bytes are kept, pull again to go on"
-                        raise DownloadError(url, f"expected the whole file, got {cut}", kept) from cut
-                    time.sleep(wait_s)
-            file.flush()
+            try:
+                _fetch_whole(url, file, part, max_bytes, on_bytes or (lambda *_: None), patience)
+            finally:
+                # Only who holds the lock may: to others, a file that waits for its first byte is empty too.
+                if not os.fstat(file.fileno()).st_size:
+                    discard(part)
             os.fsync(file.fileno())
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
+            forget(part)
     except OSError as error:
         raise StorageError(
             str(part),
             f"expected to write it, got {error.strerror or error}",
             "make room or give another folder",
         ) from error
-    finally:
-        if part.exists() and not part.stat().st_size:
-            discard(part)
-    _state(part).unlink(missing_ok=True)
     return digest
 
 
-def discard(part: Path) -> None:
-    """Remove a file that is not wanted, and what is remembered of it."""
-    part.unlink(missing_ok=True)
-    _state(part).unlink(missing_ok=True)
+def _fetch_whole(
+    url: str, file: IO[bytes], part: Path, max_bytes: int, on_bytes: OnBytes, patience: Patience
+) -> None:
+    for wait_s in (*patience.waits_s, None):
+        try:
+            _fetch(url, file, part, max_bytes, on_bytes, patience.timeout_s)
+            break
+        except _CutError as cut:
+            if wait_s is None:
+                kept = f"{file.seek(0, os.SEEK_END):,} bytes are kept, pull again to go on"
+                raise DownloadError(url, f"expected the whole file, got {cut}", kept) from cut
+            time.sleep(wait_s)
+    file.flush()
 
 
 def _lock(file: IO[bytes], part: Path) -> None:
@@ -122,6 +124,10 @@ def _lock(file: IO[bytes], part: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise StorageError(str(part), "expected to be alone, got another pull that writes it") from error
+    if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+        raise StorageError(
+            str(part), "expected to be alone, got another pull that ended just now", "pull again"
+        )
 
 
 def _fetch(
@@ -133,10 +139,10 @@ def _fetch(
         _CutError: worth another try.
     """
     have = file.seek(0, os.SEEK_END)
-    version = _read_version(part, url) if have else None
+    begun = read_begun(part, url) if have else None
     headers = {"User-Agent": f"edgetrack/{__version__}", "Accept-Encoding": "identity"}
-    if version:
-        headers |= {"Range": f"bytes={have}-", "If-Range": version}
+    if begun:
+        headers |= {"Range": f"bytes={have}-", "If-Range": begun.version}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - check_url has seen it
     try:
         answer = _opener(url).open(request, timeout=timeout_s)
@@ -152,7 +158,10 @@ def _fetch(
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise _CutError(_reason(error)) from error
     with answer:
-        start, total = _span(answer, have if version else 0)
+        start, total = _span(answer, have if begun else 0)
+        if answer.status == 206 and begun and not begun.fits(answer.headers, total):
+            file.truncate(0)
+            raise _CutError("a part of another version than the one begun")
         if start != have:
             file.truncate(start)
         if total is None and not answer.chunked:
@@ -162,7 +171,7 @@ def _fetch(
             )
         if total is not None:
             _check_room(url, part, total, start, max_bytes)
-        _write_version(part, url, answer)
+        write_begun(part, url, answer.headers, total)
         _copy(answer, file, start, total, max_bytes, url, on_bytes, timeout_s)
 
 
@@ -266,23 +275,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(reason, http.client.IncompleteRead):
         return "a cut connection"
     return str(getattr(reason, "strerror", None) or reason or type(reason).__name__)
-
-
-def _state(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
-
-
-def _read_version(part: Path, url: str) -> str | None:
-    """The strong validator of what lies there; None where it is of another URL or has none."""
-    try:
-        state = json.loads(_state(part).read_text(encoding="utf-8"))
-        return str(state["version"]) if state["url"] == url and state["version"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write_version(part: Path, url: str, answer: Any) -> None:
-    """Remember the ETag (a weak one does not do for If-Range), or else the date."""
-    etag = answer.headers.get("ETag") or ""
-    version = etag if etag.startswith('"') else answer.headers.get("Last-Modified") or ""
-    _state(part).write_text(json.dumps({"url": url, "version": version}), encoding="utf-8")

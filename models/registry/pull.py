@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from agent.errors import DataError, EdgetrackError, StorageError
 from agent.vision.model_spec import ModelSpec, Provenance, save_spec, spec_path
+from models.registry.begun import discard
 from models.registry.catalogue import ModelFile, RegisteredModel, Registry
-from models.registry.download import OnBytes, Patience, discard, download
+from models.registry.download import OnBytes, Patience, download
 from models.registry.lock import LOCK_NAME, LockedFile, add_to_lock, read_lock
 
 ProgressOf = Callable[[ModelFile], OnBytes]
@@ -51,7 +52,8 @@ def pull_files(
         replace: fetch again what lies there, and trust anew what the lock says otherwise of.
 
     Raises:
-        DataError: a file is not the one that the registry or the lock names; nothing is replaced by it.
+        DataError: a file is not the one that the registry or the lock names, or another model's of the same
+            name lies there; nothing is replaced by it.
         EdgetrackError: as `download`.
     """
     try:
@@ -69,6 +71,12 @@ def _pull_file(
     locked = read_lock(folder).files.get(file.name)
     first_seen = locked.sha256 if locked and not replace else None
     expected = file.sha256 or first_seen
+    if file.sha256 is None and locked and locked.url != file.url and not replace:
+        raise DataError(
+            str(target),
+            f"expected the file of {file.url}, got one of this name from {locked.url}",
+            "pull into another folder, or give --force to replace it",
+        )
     if target.exists() and not replace:
         digest = _digest(target)
         if expected is None:

@@ -17,6 +17,9 @@ class Site:
     port: int = 0
     content: bytes = b""
     etag: str = '"v1"'
+    modified: str = ""
+    ignores_if_range: bool = False
+    """Sends the part that is asked for, of whatever version it holds."""
     cut_after: list[int] = field(default_factory=list)
     """For each answer to come: close the connection after so many bytes of the body."""
     statuses: list[int] = field(default_factory=list)
@@ -51,13 +54,16 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
                 return
             start = 0
             asked = self.headers.get("Range")
-            if asked and self.headers.get("If-Range") == site.etag:
+            version = self.headers.get("If-Range")
+            if asked and (site.ignores_if_range or version in (site.etag or None, site.modified or None)):
                 start = int(asked.removeprefix("bytes=").rstrip("-"))
             self._send(start)
 
         def _send(self, start: int) -> None:
             body, total = site.content[start:], len(site.content)
             headers = {"ETag": site.etag} if site.etag else {}
+            if site.modified:
+                headers["Last-Modified"] = site.modified
             if start:
                 headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
             if site.chunked:

@@ -153,6 +153,21 @@ def test_without_a_hash_the_first_pull_is_trusted_and_told_so(
     assert (out / "tiny.onnx").read_bytes() == CONTENT[::-1]
 
 
+def test_file_of_another_model_with_the_same_name_is_not_taken_for_it(
+    serve: Callable[..., Site], tmp_path: Path
+) -> None:
+    one, two, out = serve(), serve(content=CONTENT[::-1]), tmp_path / "out"
+    assert run("pull", "tiny", "-o", out, "--registry", registry_of(tmp_path, one.url)).returncode == 0
+    other = registry_of(tmp_path, two.url)
+    refused = run("pull", "tiny", "-o", out, "--registry", other)
+    assert refused.returncode == 65
+    assert f"expected the file of {two.url}, got one of this name from {one.url}" in refused.stderr
+    assert "another folder" in refused.stderr
+    assert (out / "tiny.onnx").read_bytes() == CONTENT
+    assert run("pull", "tiny", "-o", out, "--registry", other, "--force").returncode == 0
+    assert (out / "tiny.onnx").read_bytes() == CONTENT[::-1]
+
+
 def test_damaged_file_on_the_disk_is_found(serve: Callable[..., Site], tmp_path: Path) -> None:
     registry, out = registry_of(tmp_path, serve().url), tmp_path / "out"
     run("pull", "tiny", "-o", out, "--registry", registry)

@@ -78,6 +78,39 @@ def test_file_that_changed_meanwhile_is_fetched_from_its_start(
     assert download(site.url, part, LIMIT, patience=ONCE) == hashlib.sha256(CONTENT[::-1]).hexdigest()
 
 
+DATES = ("Sat, 21 Nov 2026 10:00:00 GMT", "Sat, 21 Nov 2026 11:00:00 GMT")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "content"),
+    [
+        ({"etag": '"v1"'}, {"etag": '"v2"'}, CONTENT[::-1]),
+        ({"etag": '"v1"'}, {"etag": ""}, CONTENT[::-1]),
+        ({"etag": "", "modified": DATES[0]}, {"modified": DATES[1]}, CONTENT[::-1]),
+        ({"etag": "", "modified": DATES[0]}, {"modified": ""}, CONTENT[::-1] + b"longer"),
+    ],
+    ids=["etag", "no-etag", "date", "size"],
+)
+def test_part_of_another_version_is_never_joined(
+    serve: Callable[..., Site], part: Path, first: dict[str, str], then: dict[str, str], content: bytes
+) -> None:
+    """By a server that answers any Range, whatever If-Range says."""
+    site = serve(cut_after=[100_000], ignores_if_range=True, **first)
+    with pytest.raises(DownloadError):
+        download(site.url, part, LIMIT, patience=ONCE)
+    site.content = content
+    for name, value in then.items():
+        setattr(site, name, value)
+    assert download(site.url, part, LIMIT, patience=AGAIN) == hashlib.sha256(content).hexdigest()
+    assert [headers.get("range") for _, headers in site.requests] == [None, "bytes=100000-", None]
+
+
+def test_part_of_the_same_date_is_joined(serve: Callable[..., Site], part: Path) -> None:
+    site = serve(cut_after=[100_000], etag="", modified=DATES[0])
+    assert download(site.url, part, LIMIT, patience=AGAIN) == DIGEST
+    assert site.requests[-1][1]["range"] == "bytes=100000-"
+
+
 @pytest.mark.parametrize("etag", ["", 'W/"weak"'])
 def test_nothing_is_resumed_where_the_version_is_not_sure(
     serve: Callable[..., Site], part: Path, etag: str
@@ -210,6 +243,25 @@ def test_proxy_of_the_environment_is_used(
     asked = f"http://127.0.0.1:{free_port()}/models/tiny.onnx"
     assert download(asked, part, LIMIT, patience=ONCE) == DIGEST
     assert proxy.requests[0][0] == asked
+
+
+def test_refused_pull_leaves_the_first_ones_file(serve: Callable[..., Site], part: Path) -> None:
+    """While the first waits for its first byte, its file is as empty as one that nothing came of."""
+    site, digests = serve(silent_after=0), []
+
+    def first() -> None:
+        digests.append(download(site.url, part, LIMIT, patience=Patience(20.0, (0.0,))))
+
+    waiting = threading.Thread(target=first)
+    waiting.start()
+    wait_until(lambda: part.exists() and len(site.requests) == 1, what="the first pull under way")
+    with pytest.raises(StorageError, match="got another pull that writes it"):
+        download(site.url, part, LIMIT, patience=ONCE)
+    site.silent_after = None
+    site.released.set()
+    waiting.join()
+    assert digests == [DIGEST]
+    assert part.read_bytes() == CONTENT
 
 
 def test_two_pulls_of_one_file_do_not_mix(serve: Callable[..., Site], part: Path) -> None:
