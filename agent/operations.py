@@ -7,7 +7,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import wait
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ from agent.alerts.commands import (
 from agent.alerts.home_assistant import CameraEntities
 from agent.alerts.leftovers import ASKED_FOR
 from agent.alerts.publisher import AlertPublisher
+from agent.camera_status import PAUSED
+from agent.capture.status import SourceState
 from agent.config import CameraSettings
 from agent.errors import DataError, EdgetrackError
 from agent.health import CameraMeter
@@ -55,6 +58,7 @@ class Operations:
         state_path: JSON file for the state of the rules.
         reload: checks and takes the configuration anew; None where that is not possible.
         set_state: publishes the state that a camera is given by a command.
+        answer_s: for how long a camera may be at one frame before it counts as one that does not answer.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class Operations:
         state_path: Path,
         reload: Callable[[], None] | None = None,
         set_state: Callable[[str, str], None] = lambda camera, state: None,
+        *,
+        answer_s: float = 5.0,
     ) -> None:
         self._publisher = publisher
         self._pipelines = pipelines
@@ -73,6 +79,14 @@ class Operations:
         self._reload = reload
         self._set_state = set_state
         self._meter = CameraMeter(pipelines)
+        self._answer_s = answer_s
+        self._silent: set[str] = set()
+        """Cameras that do not answer, and were complained of."""
+        self._complained: str | None = None
+        self._save_lock = threading.Lock()
+        """The threads of commands and of `running` both save."""
+        self._states: dict[str, Any] = {}
+        """The last known state of each camera's rules."""
         self._saved = ""
         self._health_due_s = self._save_due_s = 0.0
         self._actions: Mapping[type[Command], Callable[[Any], Mapping[str, Any] | None]] = {
@@ -101,12 +115,9 @@ class Operations:
 
         def work() -> None:
             while not done.wait(_PERIOD_S):
-                try:
-                    self.tick()
-                except EdgetrackError as error:
-                    log.warning("%s", error)
+                self._try_tick()
 
-        self.tick()
+        self._try_tick()
         thread = threading.Thread(target=work, name="edgetrack-operations", daemon=True)
         thread.start()
         try:
@@ -115,20 +126,45 @@ class Operations:
             done.set()
             thread.join(5.0)
             self._save_due_s = 0.0
+            self._try_tick()
+
+    def _try_tick(self) -> None:
+        """`tick`, whose faults are logged, not again and again; the next one is tried all the same."""
+        try:
             self.tick()
+        except Exception as error:  # reported; counts, health and states must go on
+            problem = f"counts and health: {type(error).__name__}: {error}"
+            if problem != self._complained:
+                self._complained = problem
+                log.warning("%s", problem, exc_info=not isinstance(error, EdgetrackError))
+        else:
+            self._complained = None
 
     def tick(self) -> None:
-        """Publish what has changed, and what is due."""
+        """Publish what has changed, and what is due; a camera that does not answer is logged and left out."""
+        answering = []
         for name, pipeline in self._pipelines.items():
-            self._publisher.publish_counts(name, pipeline.call(pipeline.rules.counts))
-            self._publisher.publish_armed(name, pipeline.rules.armed)
+            try:
+                self._publish_rules(pipeline)
+            except EdgetrackError as error:
+                if name not in self._silent:
+                    log.warning("%s; its counts are told when it does", error)
+                self._silent.add(name)
+            else:
+                self._silent.discard(name)
+                answering.append(pipeline)
         now_s = time.monotonic()
         if now_s >= self._health_due_s:
             self._publisher.publish_health(self._meter.measure())
             self._health_due_s = now_s + _HEALTH_S
         if now_s >= self._save_due_s:
-            self._save()
+            self._save(answering)
             self._save_due_s = now_s + _SAVE_S
+
+    def _publish_rules(self, pipeline: CameraPipeline) -> None:
+        camera = pipeline.summary.camera
+        self._publisher.publish_counts(camera, pipeline.call(pipeline.rules.counts, self._answer_s))
+        self._publisher.publish_armed(camera, pipeline.rules.armed)
 
     def act(self, command: Command) -> Mapping[str, Any] | None:
         """Carry out a command.
@@ -159,10 +195,8 @@ class Operations:
         if not chosen:
             rules = {rule for pipeline in self._cameras(command.camera) for rule in pipeline.rules.armed}
             raise EdgetrackError("rule", f"expected one of {', '.join(sorted(rules))}, got {command.rule}")
-        for pipeline in chosen:
-            pipeline.call(partial(pipeline.rules.set_armed, command.armed, command.rule))
-        self._save_due_s = 0.0
-        self.tick()
+        self._change(chosen, lambda rules: rules.set_armed(command.armed, command.rule))
+        self._save(chosen)
         return {pipeline.summary.camera: dict(pipeline.rules.armed) for pipeline in chosen}
 
     def _reset_counts(self, command: ResetCounts) -> None:
@@ -175,9 +209,26 @@ class Operations:
         }
         if command.place is not None and command.place not in places:
             raise EdgetrackError("place", f"expected one of {', '.join(sorted(places))}, got {command.place}")
-        for pipeline in cameras:
-            pipeline.call(partial(pipeline.rules.reset_counts, command.place))
-        self.tick()
+        self._change(cameras, lambda rules: rules.reset_counts(command.place))
+
+    def _change(self, pipelines: list[CameraPipeline], change: Callable[[RuleEngine], None]) -> None:
+        """Change the rules of all these cameras, or of none, and publish them.
+
+        Raises:
+            EdgetrackError: one of them does not answer.
+        """
+        if len(pipelines) == 1:
+            pipelines[0].call(partial(change, pipelines[0].rules), self._answer_s)
+        else:
+            for pipeline in pipelines:
+                pipeline.call(lambda: None, self._answer_s)
+            # All answer. One that stops doing so now changes before its next frame.
+            changes = [pipeline.post(partial(change, pipeline.rules)) for pipeline in pipelines]
+            for done in wait(changes, self._answer_s).done:
+                done.result()
+        for pipeline in pipelines:
+            with suppress(EdgetrackError):  # it is changed; the next tick tells of it
+                self._publish_rules(pipeline)
 
     def _set_min_score(self, command: SetMinScore) -> Mapping[str, Any]:
         (pipeline,) = self._cameras(command.camera)
@@ -187,11 +238,11 @@ class Operations:
     def _pause(self, camera: str, paused: bool) -> None:
         (pipeline,) = self._cameras(camera)
         pipeline.paused = paused
-        self._set_state(camera, "paused" if paused else "online")
+        self._set_state(camera, PAUSED if paused else SourceState.ONLINE)
 
     def _snapshot(self, command: Snapshot) -> Mapping[str, Any]:
         (pipeline,) = self._cameras(command.camera)
-        picture = pipeline.call(pipeline.picture_of_now)
+        picture = pipeline.call(pipeline.picture_of_now, self._answer_s)
         return self._publisher.publish_snapshot(command.camera, ASKED_FOR, picture).model_dump()
 
     def _test_alert(self, command: TestAlert) -> Mapping[str, Any]:
@@ -219,18 +270,23 @@ class Operations:
             if self._settings[name].live and isinstance(saved, dict) and name in saved:
                 try:
                     pipeline.rules.import_state(saved[name])
+                    self._states[name] = saved[name]
                 except DataError as error:
                     log.warning("%s camera %s: %s; it begins anew", self._state_path, name, error)
 
-    def _save(self) -> None:
-        """Write the state of the rules where it has changed, whole or not at all."""
-        state = {
-            name: pipeline.call(pipeline.rules.export_state)
-            for name, pipeline in self._pipelines.items()
-            if self._settings[name].live
-        }
-        text = json.dumps(state, separators=(",", ":"))
-        if not state or text == self._saved:
+    def _save(self, pipelines: list[CameraPipeline]) -> None:
+        """Take the state of these cameras' rules, and write all that is known where it has changed."""
+        with self._save_lock:
+            for pipeline in pipelines:
+                name = pipeline.summary.camera
+                if self._settings[name].live:
+                    with suppress(EdgetrackError):  # what was known of it is kept
+                        self._states[name] = pipeline.call(pipeline.rules.export_state, self._answer_s)
+            self._write(json.dumps(self._states, separators=(",", ":")))
+
+    def _write(self, text: str) -> None:
+        """Write the file whole or not at all."""
+        if not self._states or text == self._saved:
             return
         unfinished = self._state_path.with_suffix(".partial")
         try:

@@ -148,19 +148,27 @@ class CameraPipeline:
         """Do something between two frames, in the camera's thread; at once when that is not running.
 
         Raises:
-            EdgetrackError: the camera is at one frame for longer than `timeout_s`.
+            EdgetrackError: the camera is at one frame for longer than `timeout_s`; nothing is done, also not
+                later.
         """
-        future: Future[T] = Future()
-        self._calls.put((action, future))
-        if self._ended.is_set() or not self.turns:
-            self._answer_calls()
+        future = self.post(action)
         try:
             return future.result(timeout_s)
         except TimeoutError as error:
+            if not future.cancel():  # begun: what it does is soon done
+                return future.result()
             name = f"camera {self.summary.camera}"
             raise EdgetrackError(
                 name, f"expected it to answer within {timeout_s:g} s, got nothing"
             ) from error
+
+    def post(self, action: Callable[[], T]) -> Future[T]:
+        """Have something done before the next frame, in the camera's thread, however long this one takes."""
+        future: Future[T] = Future()
+        self._calls.put((action, future))
+        if self._ended.is_set() or not self.turns:
+            self._answer_calls()
+        return future
 
     def _answer_calls(self) -> None:
         while True:
@@ -168,6 +176,8 @@ class CameraPipeline:
                 action, future = self._calls.get_nowait()
             except queue.Empty:
                 return
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 future.set_result(action())
             except Exception as error:  # noqa: BLE001 - raised again where it was asked for

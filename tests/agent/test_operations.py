@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,39 +16,73 @@ from agent.alerts.commands import parse_request
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.assembly import build_pipeline
+from agent.capture.source import open_source
 from agent.config import Config, load_config
 from agent.errors import EdgetrackError
 from agent.operations import Operations
-from tests.conftest import Mosquitto
+from agent.pipeline import Step
+from tests.conftest import Mosquitto, wait_until
 
 DEMO = Path(__file__).resolve().parents[2] / "agent" / "demo"
 
 
 class Device:
-    """A device whose cameras do not run, with its operations."""
+    """A device whose cameras do not run unless told to, with its operations."""
 
-    def __init__(self, broker: Mosquitto, folder: Path, *, live: bool = False) -> None:
+    def __init__(
+        self, broker: Mosquitto, folder: Path, *, live: bool = False, cameras: Sequence[str] = ("street",)
+    ) -> None:
         self.broker = broker
         self.config: Config = load_config(DEMO / "demo.yaml")
-        if live:  # a live source is opened when the camera runs, which it does not here
-            street = self.config.cameras["street"].model_copy(update={"source": "/dev/video77"})
-            self.config = self.config.model_copy(update={"cameras": {"street": street}})
+        street = self.config.cameras["street"]
+        settings = street.model_copy(update={"source": "/dev/video77"}) if live else street
+        self.config = self.config.model_copy(update={"cameras": dict.fromkeys(cameras, settings)})
         self.publisher = AlertPublisher(
             BrokerSettings(url=broker.url), OutboxSettings(path=folder / "outbox.sqlite"), "demo"
         )
-        cameras = self.config.cameras
         self.pipelines = {
-            name: build_pipeline(name, camera, publish=lambda alert: None) for name, camera in cameras.items()
+            name: build_pipeline(
+                name, settings, publish=lambda alert: None, open_camera=lambda: open_source(street)
+            )
+            for name in cameras
         }
         self.reloads = 0
         self.operations = Operations(
-            self.publisher, self.pipelines, cameras, folder / "rules.json", self._reload
+            self.publisher,
+            self.pipelines,
+            self.config.cameras,
+            folder / "rules.json",
+            self._reload,
+            answer_s=0.3,
         )
         self.operations.prepare()
         self.publisher.start()
 
     def _reload(self) -> None:
         self.reloads += 1
+
+    @contextmanager
+    def hanging(self, camera: str) -> Iterator[None]:
+        """The camera runs, and is at its first frame for as long as the block lasts; then it goes on."""
+        pipeline, stop = self.pipelines[camera], threading.Event()
+        reached, released = threading.Event(), threading.Event()
+
+        def hang(step: Step) -> None:
+            reached.set()
+            assert released.wait(60)
+
+        pipeline.observers.append(hang)
+        thread = threading.Thread(target=pipeline.run, args=(stop,))
+        thread.start()
+        try:
+            assert reached.wait(60)
+            yield
+            released.set()
+            pipeline.call(lambda: None, 60)  # whatever was asked for before is done by now, or never
+        finally:
+            released.set()
+            stop.set()
+            thread.join(60)
 
     def ask(self, name: str, **fields: object) -> object:
         return self.operations.act(parse_request(name, json.dumps(fields).encode()))
@@ -187,3 +223,73 @@ def test_damaged_state_is_left_aside(mosquitto: Mosquitto, tmp_path: Path, conte
         assert all(device.pipelines["street"].rules.armed.values())
     finally:
         device.close()
+
+
+def test_what_a_camera_did_not_do_in_time_it_does_not_do_later(device: Device) -> None:
+    pipeline = device.pipelines["street"]
+    expected = r"camera street: expected it to answer within 0\.3 s"
+    with device.hanging("street"), pytest.raises(EdgetrackError, match=expected):
+        device.ask("set_armed", armed=False)
+    assert all(pipeline.rules.armed.values())
+
+
+def test_command_for_all_cameras_changes_none_where_one_does_not_answer(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    device = Device(mosquitto, tmp_path, cameras=("porch", "street"))
+    try:
+        with device.hanging("street"), pytest.raises(EdgetrackError, match="camera street"):
+            device.ask("set_armed", armed=False)
+        assert all(armed for pipeline in device.pipelines.values() for armed in pipeline.rules.armed.values())
+        answer = device.ask("set_armed", armed=False)
+        disarmed = {"zone-drive": False, "tripwire-street": False}
+        assert answer == {"porch": disarmed, "street": disarmed}
+    finally:
+        device.close()
+
+
+def test_camera_that_hangs_keeps_the_others_from_nothing(
+    mosquitto: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = Device(mosquitto, tmp_path, live=True, cameras=("street", "yard"))
+    try:
+        with device.hanging("street"):
+            for _ in range(2):
+                device.operations.tick()
+            answer = device.ask("set_armed", armed=False, camera="yard", rule="zone-drive")
+            assert answer == {"yard": {"zone-drive": False, "tripwire-street": True}}
+            assert device.retained("yard/counts/drive")["zone"]
+            assert set(device.retained("health")["cameras"]) == {"street", "yard"}  # type: ignore[call-overload]
+            assert device.retained("yard/armed")["rules"] == answer["yard"]
+        device.operations.tick()
+        assert device.retained("street/counts/drive")["zone"]
+    finally:
+        device.close()
+    assert [line for line in caplog.messages if "camera street" in line] == [
+        "camera street: expected it to answer within 0.3 s, got nothing; its counts are told when it does"
+    ]
+    after = Device(mosquitto, tmp_path, live=True, cameras=("street", "yard"))
+    try:
+        assert after.pipelines["yard"].rules.armed == {"zone-drive": False, "tripwire-street": True}
+    finally:
+        after.close()
+
+
+def test_fault_in_the_operations_is_logged_once_and_does_not_end_them(
+    device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = []
+
+    def fail() -> None:
+        tried.append(1)
+        raise ZeroDivisionError("a fault of ours")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(device.pipelines["street"].rules, "counts", fail)
+        with device.operations.running():
+            wait_until(lambda: len(tried) >= 3)
+            faulty.undo()
+            assert device.retained("street/counts/drive")["zone"]
+    assert [line for line in caplog.messages if "ZeroDivisionError" in line] == [
+        "counts and health: ZeroDivisionError: a fault of ours"
+    ]
