@@ -103,10 +103,11 @@ class Outbox:
         """Of these, those that nobody was told of; see `drops_told`."""
         return self._counters.dropped - self._counters.told
 
-    def drops_told(self) -> None:
-        """An alert that waits here tells of all drops so far; kept with the next acknowledgement."""
+    def drops_told(self, number: int | None = None) -> None:
+        """An alert that waits here tells of so many drops, or of all; kept with the next acknowledgement."""
         with self._lock:
-            self._counters = replace(self._counters, told=self._counters.dropped)
+            told = self.untold if number is None else min(number, self.untold)
+            self._counters = replace(self._counters, told=self._counters.told + told)
 
     def put(self, topic: str, id: str, build: Callable[[int], bytes], priority: int = 1) -> StoredAlert:  # noqa: A002
         """Keep one alert; it is on the disk when this returns (in memory, while the disk fails).
