@@ -28,7 +28,7 @@ class Saved:
 
     Args:
         kept: where the version before is.
-        version: of the file now, to undo this change by.
+        version: names the file's content now and before, to undo this change by.
     """
 
     kept: Path
@@ -92,20 +92,26 @@ class ConfigFile:
         return self._put(lambda text: without_place(text, camera, removal.section, removal.name))
 
     def undo(self, version: str) -> Saved:
-        """Bring back the version before, and have it taken.
+        """Bring back the version before a change, and have it taken.
 
         Args:
-            version: that `save` or `remove` returned; the file must still hold it.
+            version: that `save`, `remove` or `undo` returned; the file must hold what it held then.
 
         Raises:
-            ConfigError: the file has changed since; nothing is done.
+            ConfigError: the file has changed since, or the version before is kept no more; nothing is done.
             EdgetrackError: as of `save`.
         """
+        now, _, before = version.partition("-")
 
         def restored(text: str) -> str:
-            if _version_of(text.encode()) != version:
+            if _hash(text.encode()) != now:
                 raise ConfigError(self.name, "expected the version saved here, got a newer one", _HINT_UNDO)
-            return self._kept(1).read_bytes().decode()
+            for number in range(1, _KEPT + 1):
+                kept = self._kept(number)
+                if kept.exists() and _hash(content := kept.read_bytes()) == before:
+                    return content.decode()
+            problem = "expected the version before among those kept, got newer ones"
+            raise ConfigError(self.name, problem, _HINT_UNDO)
 
         return self._put(restored)
 
@@ -128,8 +134,10 @@ class ConfigFile:
             except EdgetrackError:
                 with contextlib.suppress(OSError):
                     self._replace(old, keep=False)
+                    self._keep_less()
                 raise
-        return Saved(kept, _version_of(new))
+            self._kept(_KEPT + 1).unlink(missing_ok=True)
+        return Saved(kept, f"{_hash(new)}-{_hash(old)}")
 
     def _replace(self, content: bytes, *, keep: bool) -> Path:
         """Write beside the file, check, keep the version before, and take its place in one step."""
@@ -162,15 +170,23 @@ class ConfigFile:
             raise ConfigError(where, problem, faults=faults) from error
 
     def _keep(self) -> None:
-        for number in range(_KEPT - 1, 0, -1):
+        """Keep the version of now as the newest; one too many is there until it is known to be taken."""
+        for number in range(_KEPT, 0, -1):
             if self._kept(number).exists():
                 self._kept(number).replace(self._kept(number + 1))
         shutil.copy2(self._path, self._kept(1))
+
+    def _keep_less(self) -> None:
+        """Take back `_keep`."""
+        self._kept(1).unlink()
+        for number in range(1, _KEPT + 1):
+            if self._kept(number + 1).exists():
+                self._kept(number + 1).replace(self._kept(number))
 
     def _kept(self, number: int) -> Path:
         """`edgetrack.yaml.bak`, `edgetrack.yaml.bak2` …, the newest first."""
         return self._path.with_name(f"{self._path.name}.bak{number if number > 1 else ''}")
 
 
-def _version_of(content: bytes) -> str:
+def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

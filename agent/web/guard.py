@@ -21,7 +21,6 @@ from starlette.websockets import WebSocketClose
 
 from agent.web.password import Gate, page_token
 
-COOKIE = "edgetrack_session"
 TOKEN_HEADER = "x-edgetrack-token"  # noqa: S105 - a header's name
 MAX_BODY_BYTES = 64 * 1024
 _OPEN_PATHS = ("/login", "/static/")
@@ -125,13 +124,21 @@ class Guard:
             return True
         scheme, _, password = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self._gate.matches(password.strip(), address_of(connection))
-        return self._gate.admits(connection.cookies.get(COOKIE, ""))
+            return self._gate.matches(_as_sent(password.strip(" ")), address_of(connection))
+        return self._gate.admits(connection.cookies.get(self._gate.cookie, ""))
 
 
 def address_of(connection: HTTPConnection) -> str:
     """Of whom it comes from."""
     return connection.client.host if connection.client else ""
+
+
+def _as_sent(text: str) -> str:
+    """The text of a header that was read as Latin-1: most programs send UTF-8, some Latin-1 indeed."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return text
 
 
 def _refusal(status: int, problem: str) -> JSONResponse:

@@ -66,10 +66,13 @@ class Gate:
 
     Args:
         password: None lets everybody in.
+        device: whose page it is.
     """
 
-    def __init__(self, password: str | None) -> None:
+    def __init__(self, password: str | None, device: str) -> None:
         self._password = password
+        self.cookie = f"edgetrack_session_{device}"
+        """Name of a session's cookie; browsers send those of one port of a machine to its other ports too."""
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     @property

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
@@ -26,10 +26,11 @@ from agent.version import __version__
 from agent.web.camera_view import CameraView
 from agent.web.config_edit import snippet
 from agent.web.config_file import ConfigFile, Saved
-from agent.web.guard import COOKIE, Guard, address_of
+from agent.web.guard import MAX_BODY_BYTES, Guard, address_of
 from agent.web.live import LiveFeed
 from agent.web.memory import PageMemory
 from agent.web.password import SESSION_S, Gate, page_token
+from agent.web.posted import posted
 from agent.web.settings import WebSettings
 from agent.web.trial import Superseded, draft_of, paths_of, removal_of, settings_with, try_rules
 
@@ -66,12 +67,17 @@ def build_app(page: Page, password: str | None) -> ASGIApp:
         page: what it shows.
         password: that it asks for, or None.
     """
-    gate = Gate(password)
+    gate = Gate(password, page.device)
     routes = _Routes(page, gate)
     app = Starlette(
         routes=routes.table(),
         lifespan=routes.lifespan,
-        exception_handlers={EdgetrackError: _faults, HTTPException: _http_fault, Superseded: _superseded},
+        exception_handlers={
+            EdgetrackError: _faults,
+            HTTPException: _http_fault,
+            Superseded: _superseded,
+            ClientDisconnect: _too_long,
+        },
     )
     return Guard(app, gate, page.settings.hosts)
 
@@ -146,12 +152,13 @@ class _Routes:
         if not self._gate.open:
             secure = request.url.scheme == "https"
             session = self._gate.new_session()
-            response.set_cookie(COOKIE, session, SESSION_S, httponly=True, samesite="strict", secure=secure)
+            name = self._gate.cookie
+            response.set_cookie(name, session, SESSION_S, httponly=True, samesite="strict", secure=secure)
         return response
 
     async def _log_out(self, _: Request) -> Response:
         response = JSONResponse({})
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(self._gate.cookie)
         return response
 
     async def _state(self, _: Request) -> Response:
@@ -204,7 +211,7 @@ class _Routes:
 
     async def _try(self, request: Request) -> Response:
         view = self._view(request)
-        draft = draft_of(await request.json())
+        draft = draft_of(await posted(request))
         settings = settings_with(view.camera, draft)
         self._newest_trial += 1
         number = self._newest_trial
@@ -219,18 +226,18 @@ class _Routes:
 
     async def _save(self, request: Request) -> Response:
         view, file = self._view(request), self._writable()
-        draft = draft_of(await request.json())
+        draft = draft_of(await posted(request))
         settings_with(view.camera, draft)
         return self._saved(file, await self._work(lambda: file.save(view.name, draft)))
 
     async def _remove(self, request: Request) -> Response:
         view, file = self._view(request), self._writable()
-        removal = removal_of(await request.json())
+        removal = removal_of(await posted(request))
         return self._saved(file, await self._work(lambda: file.remove(view.name, removal)))
 
     async def _undo(self, request: Request) -> Response:
         file = self._writable()
-        content = await request.json()
+        content = await posted(request)
         version = content.get("version") if isinstance(content, dict) else None
         return self._saved(file, await self._work(lambda: file.undo(str(version))))
 
@@ -271,3 +278,8 @@ async def _http_fault(_: Request, error: Exception) -> Response:
 
 async def _superseded(_: Request, __: Exception) -> Response:
     return JSONResponse({"faults": ["a newer question is there"]}, 409)
+
+
+async def _too_long(_: Request, __: Exception) -> Response:
+    """The guard reads no further than this; or the sender has gone, and hears no answer."""
+    return JSONResponse({"faults": [f"expected at most {MAX_BODY_BYTES} bytes, got more"]}, 413)

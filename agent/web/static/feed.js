@@ -1,5 +1,7 @@
 // The one connection by which pictures, incidents and figures come; it is renewed for ever.
 
+import { ask } from "./dom.js";
+
 /** Tells `onFrame(frame)`, `onIncidents(list)`, `onFigures(figures)` and `onState(connected)`. */
 export class Feed {
   constructor(listener) {
@@ -23,7 +25,9 @@ export class Feed {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.socket = new WebSocket(`${scheme}://${location.host}/api/live`);
     this.socket.binaryType = "arraybuffer";
+    let opened = false;
     this.socket.onopen = () => {
+      opened = true;
       this.waitMs = 500;
       this.watch(this.watched);
       this.listener.onState(true);
@@ -31,6 +35,7 @@ export class Feed {
     this.socket.onmessage = ({ data }) => (typeof data === "string" ? this.hear(JSON.parse(data)) : this.see(data));
     this.socket.onclose = () => {
       this.listener.onState(false);
+      if (!opened) ask("/api/state").catch(() => {}); // leads to the login once a new agent knows no session of old
       setTimeout(() => this.connect(), this.waitMs);
       this.waitMs = Math.min(2 * this.waitMs, 8000);
     };

@@ -115,10 +115,18 @@ web:
 """
         )
         self.log = folder / "agent.log"
-        command = [*within, sys.executable, "-m", "agent.cli", "run", "--quiet", str(self.config)]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        self._command = [*within, sys.executable, "-m", "agent.cli", "run", "--quiet", str(self.config)]
+        self.process = self._start()
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
+
+    def restart(self) -> None:
+        """End it and start it anew, at the same port; its page may take a while to answer."""
+        self.close()
+        self.process = self._start()
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
         """Status, content and headers of an answer; redirects are not followed."""

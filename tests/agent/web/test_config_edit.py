@@ -219,6 +219,45 @@ def test_undo_brings_back_what_was_deleted_until_the_file_changes(file: Path) ->
     assert file.read_text() == before + "# by hand\n"
 
 
+def test_undo_restores_the_version_before_its_change_whatever_was_saved_and_undone_since(file: Path) -> None:
+    config = ConfigFile(file, lambda: None)
+    first = file.read_text()
+    a = config.save("front", draft_of(draft("a")))
+    b = config.save("front", draft_of(draft("b")))
+    undone = config.undo(b.version)
+    config.undo(a.version)
+    assert file.read_text() == first
+    with pytest.raises(ConfigError, match="expected the version saved here, got a newer one"):
+        config.undo(undone.version)
+    assert file.read_text() == first
+
+
+def test_undo_of_a_version_that_is_kept_no_more_is_refused(file: Path) -> None:
+    config = ConfigFile(file, lambda: None)
+    saved = config.save("front", draft_of(draft()))
+    file.with_name("edgetrack.yaml.bak").unlink()
+    after = file.read_text()
+    with pytest.raises(ConfigError, match="expected the version before among those kept"):
+        config.undo(saved.version)
+    assert file.read_text() == after
+
+
+def test_version_that_cannot_be_taken_leaves_the_kept_ones_as_they_were(file: Path) -> None:
+    config = ConfigFile(file, lambda: None)
+    for number in range(6):
+        saved = config.save("front", draft_of(draft(f"line-{number}")))
+    folder = {path.name: path.read_text() for path in file.parent.iterdir()}
+
+    def refuse() -> None:
+        raise EdgetrackError("cameras.front", "expected a model, got none")
+
+    with pytest.raises(EdgetrackError, match="expected a model"):
+        ConfigFile(file, refuse).save("front", draft_of(draft("line-7")))
+    assert {path.name: path.read_text() for path in file.parent.iterdir()} == folder
+    config.undo(saved.version)
+    assert file.read_text() == folder["edgetrack.yaml.bak"]
+
+
 def test_zone_that_another_one_excludes_is_not_deleted(file: Path) -> None:
     points = "{points: [[0, 0], [1, 0], [1, 1]]"
     file.write_text(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.responses import Response
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from agent.config import make_section
 from agent.errors import ConfigError
+from agent.web.guard import Guard
 from agent.web.password import Gate, page_password
 from agent.web.settings import WebSettings
 from tests.agent.web.conftest import RunningAgent
@@ -89,10 +93,57 @@ def test_bare_port_means_the_loopback() -> None:
 
 
 def test_session_is_good_for_its_password_only_and_cannot_be_made_up() -> None:
-    gate = Gate("correct horse")
+    gate = Gate("correct horse", "porch")
     session = gate.new_session()
     assert gate.admits(session)
-    assert not Gate("another one").admits(session)
+    assert not Gate("another one", "porch").admits(session)
     until, _, signature = session.partition(".")
     assert not gate.admits(f"{int(until) + 1}.{signature}")
     assert not gate.admits("") and not gate.admits("9999999999.") and not gate.admits("x.y")
+
+
+def test_agents_of_one_host_do_not_log_each_other_out(start_agent: Start) -> None:
+    agent = start_agent(web="  password: correct horse\n")
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    status, _, headers = agent.send("POST", "/login", b"password=correct+horse", **form)
+    session = headers["set-cookie"].split(";")[0]
+    assert (status, session.split("=")[0]) == (303, "edgetrack_session_porch")
+    other = f"{Gate('x', 'yard').cookie}={Gate('x', 'yard').new_session()}"
+    assert agent.get("/api/state", Cookie=f"{session}; {other}")[0] == 200
+    assert agent.get("/api/state", Cookie=other)[0] == 401
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_password_of_other_letters_is_taken_in_whatever_encoding_it_is_sent(encoding: str) -> None:
+    sent = []
+    guard = Guard(_answer, Gate("schöne grüße à", "porch"), ())
+    headers = [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + "schöne grüße à".encode(encoding))]
+    scope = {"type": "http", "method": "GET", "path": "/api/state", "headers": headers, "client": ("::1", 1)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(guard(scope, receive, send))
+    assert sent[0]["status"] == 204
+
+
+async def _answer(scope: Any, receive: Any, send: Any) -> None:
+    await Response(status_code=204)(scope, receive, send)
+
+
+def test_content_that_is_no_json_is_refused_in_one_line(start_agent: Start) -> None:
+    agent = start_agent()
+    token = {"X_Edgetrack_Token": agent.state()["token"]}
+    deep = b'{"place": "zone", "name": "x", "shape": {"points": ' + b"[" * 900 + b"]" * 900 + b"}}"
+    cases = [(b"{", "expected JSON"), (b"[" * 30_000, "of at most"), (b"\xff", "expected JSON")]
+    for content, words in [*cases, (deep, "of at most"), (b"9" * 5000, "expected JSON")]:
+        for path in ("/api/cameras/front/try", "/api/cameras/front/save", "/api/cameras/front/remove"):
+            status, answer, _ = agent.send("POST", path, content, **token)
+            assert (status, words in answer.decode()) == (422, True), (path, content[:10], answer[:200])
+    assert agent.send("POST", "/api/undo", b"", **token)[0] == 422
+    too_long = iter([b"x" * 60_000] * 2)
+    assert agent.send("POST", "/api/undo", too_long, **token)[0] == 413  # type: ignore[arg-type]
+    assert "Traceback" not in agent.log.read_text()

@@ -52,7 +52,8 @@ def test_draws_a_zone_tries_it_saves_it_and_sees_its_alert(start_agent: Start, b
     assert set(before.splitlines()) < set(after.splitlines())
     browser.ask("location.hash = '#/incidents'")
     browser.wait_for("document.querySelector('.incidents').innerText.includes('entered zone-1')", 60)
-    assert browser.problems == [] or all("WebSocket" in problem for problem in browser.problems)
+    expected = ("WebSocket", "ERR_CONNECTION_REFUSED")  # while the cameras begin anew
+    assert all(any(words in problem for words in expected) for problem in browser.problems), browser.problems
 
 
 def test_live_picture_moves_layers_can_be_switched_and_health_is_shown(
@@ -117,3 +118,5 @@ def test_page_asks_for_the_password_and_lets_in_who_has_it(start_agent: Start, b
         browser.ask("document.querySelector('button.main').click()")
         browser.wait_for(shown)
     assert struct.unpack(">I", browser.picture()[16:20])[0] == 1280
+    agent.restart()  # no session of before is known to the new process
+    browser.wait_for("location.pathname === '/login'", 60)
