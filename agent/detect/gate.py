@@ -26,6 +26,8 @@ class GatedDetector:
         self._finder = finder
         self._moved_s: float | None = None
         self._looked_s: float | None = None
+        """Time of the last frame that the model's detections are known of; some that were prepared never come
+        so far: while newer ones overtake them, or while the camera is paused."""
         self._last = Detections.empty()
 
     @property
@@ -34,15 +36,17 @@ class GatedDetector:
         return self._detector.device_status
 
     def prepare(self, frame: Frame) -> Prepared:
-        """Prepare the frame for the model when something moves, moved lately, or it is time for a look."""
+        """Prepare the frame for the model when something moves, moved lately, or it is time for a look.
+
+        What moved in a frame that the model did not get to see is looked for in the next.
+        """
         if self._finder.moving(frame):
             self._moved_s = frame.time_s
-        moved = self._moved_s is not None and frame.time_s - self._moved_s <= self._settings.hold_s
-        due = self._looked_s is None or frame.time_s - self._looked_s >= self._settings.refresh_s
-        if not moved and not due:
-            return Prepared(frame.size, frame.time_s)
-        self._looked_s = frame.time_s
-        return self._detector.prepare(frame)
+        looked_s, moved_s = self._looked_s, self._moved_s
+        due = looked_s is None or frame.time_s - looked_s >= self._settings.refresh_s
+        if looked_s is not None and moved_s is not None:
+            due = due or frame.time_s - moved_s <= self._settings.hold_s or moved_s > looked_s
+        return self._detector.prepare(frame) if due else Prepared(frame.size, frame.time_s)
 
     def invoke(self, prepared: Prepared) -> None:
         """Run the model, unless it may rest."""
@@ -53,6 +57,7 @@ class GatedDetector:
         """The model's detections, or the last ones when it rested."""
         if prepared.input is not None:
             self._last = self._detector.decode(prepared)
+            self._looked_s = prepared.time_s
         return self._last
 
     def detect(self, frame: Frame) -> Detections:

@@ -49,6 +49,27 @@ def test_the_model_looks_while_something_moves_and_now_and_then_else(gated, monk
     assert counts[-1] == 1
 
 
+def test_what_left_during_a_pause_is_gone_with_the_first_frame_after_it(gated):
+    for n in range(36):
+        found = gated.detect(street(n))
+    assert len(found) == 2
+    for n in range(36, 70):  # as in a pause: the reader prepares, nobody invokes or decodes
+        gated.prepare(street(n))
+    assert len(gated.detect(street(70))) == 1
+
+
+def test_a_look_that_is_dropped_on_its_way_is_made_up_for(gated):
+    for n in range(20):
+        found = gated.detect(street(n))
+    dropped = gated.prepare(street(40))
+    assert dropped.input is not None  # due, four seconds after the only look
+    prepared = gated.prepare(street(41))
+    assert prepared.input is not None
+    gated.invoke(prepared)
+    assert len(gated.decode(prepared)) == len(found) == 1
+    assert gated.prepare(street(42)).input is None
+
+
 def test_a_recurrent_model_is_not_gated(small_models):
     with pytest.raises(ConfigError, match=r"detector\.gate: expected a model without states"):
         open_detector(DetectorSettings(model=small_models / "slow.tflite", gate=GateSettings()))
