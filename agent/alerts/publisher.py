@@ -209,10 +209,10 @@ class AlertPublisher:
             What was published.
         """
         stats = self.stats
-        if stats.connected and self._outbox.untold:
-            dropped = self._outbox.untold
-            self.publish_notice("gap", {"dropped": dropped, "dropped_in_all": stats.dropped})
-            self._outbox.drops_told()
+        untold = self._outbox.untold
+        if stats.connected and untold:
+            self.publish_notice("gap", {"dropped": untold, "dropped_in_all": self._outbox.dropped})
+            self._outbox.drops_told(untold)  # this alert itself may have made others drop
         health = health_payload(stats.outbox_health, stats.connects, cameras, self._path.parent)
         self._delivery.retain(self.topics.health, payload_bytes(health))
         return health
