@@ -3,6 +3,9 @@
 The promise: an alert is on the disk when `put` returns, and stays there until it is acknowledged, until the
 configured size or age is exceeded (then the oldest of the lowest priority go, and are counted), or until the
 disk itself fails. While the disk takes nothing, alerts wait in memory, bounded and counted too.
+
+Each alert is where exactly one of these says: rows of the file, `_memory`. `_gone` names rows that are to be
+deleted, `_under_way` alerts that are not to be dropped. All go by id.
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from agent.alerts.clock import clock_synchronised
-from agent.alerts.outbox_file import Counters, DamagedError, OutboxFile, StoredAlert
-from agent.alerts.outbox_recovery import behind, open_outbox
+from agent.alerts.outbox_file import OutboxFile
+from agent.alerts.outbox_limits import too_large, too_many, too_old
+from agent.alerts.outbox_records import Counters, DamagedError, StoredAlert
+from agent.alerts.outbox_recovery import open_outbox, taken_up
 from agent.alerts.settings import OutboxSettings
 from agent.errors import StorageError
 
@@ -56,17 +60,16 @@ class Outbox:
         self._monotonic, self._wall, self._synchronised = monotonic, wall, synchronised
         self._lock = threading.RLock()
         self._file: OutboxFile | None = None
-        self._writable = False
-        self._damage_seen = self._closed = False
-        self._memory: dict[int, StoredAlert] = {}
-        self._gone: dict[int, StoredAlert] = {}  # acknowledged, but the disk would not forget them yet
+        self._writable = self._damage_seen = self._closed = False
+        self._memory: dict[str, StoredAlert] = {}  # by id, in order
+        self._gone: dict[str, StoredAlert] = {}  # acknowledged; rows of the file, while it is open
+        self._under_way: set[str] = set()  # sent, and not acknowledged here yet
         self._counters = Counters()
         self._position = 0
-        self._counts: Counter[int] = Counter()
-        self._bytes: Counter[int] = Counter()
         self._retry_at = self._expire_at = monotonic()
         self.generation = 0
-        """How often the file was opened: positions may be others, and earlier alerts be there, after that."""
+        """Grows when the file is opened, which may bring earlier alerts, and when alerts are dropped: what
+        was read before may wait no more, or elsewhere."""
         self.disk_error: str | None = None
         """Why alerts wait in memory; None while the disk takes them."""
         self.damaged = 0
@@ -79,9 +82,10 @@ class Outbox:
         self._use_disk()
 
     def __len__(self) -> int:
-        """How many alerts wait."""
+        """How many alerts wait; those on a disk that cannot be read now are not among them."""
         with self._lock:
-            return self._counts.total() + len(self._memory) - len(self._gone)
+            on_disk = self._file.alerts - len(self._gone) if self._file is not None else 0
+            return on_disk + len(self._memory)
 
     @property
     def in_memory(self) -> int:
@@ -91,7 +95,8 @@ class Outbox:
     @property
     def payload_bytes(self) -> int:
         """Bytes of payload that wait on the disk."""
-        return self._bytes.total()
+        with self._lock:
+            return self._file.payload_bytes if self._file is not None else 0
 
     @property
     def dropped(self) -> int:
@@ -126,7 +131,7 @@ class Outbox:
                 self._position, sequence, id, topic, priority, self._wall(), self._synchronised(), payload
             )
             self._counters = replace(self._counters, last_sequence=sequence)
-            self._memory[alert.position] = alert
+            self._memory[alert.id] = alert
             if self._use_disk():
                 self._make_room()
             self._make_room_in_memory()
@@ -152,7 +157,7 @@ class Outbox:
                 except _DISK_ERRORS as error:
                     self._disk_failed(error)
                     break
-                found += [alert for alert in good if alert.position not in self._gone]
+                found += [alert for alert in good if alert.id not in self._gone]
                 if len(good) + len(damaged) < limit:
                     break
                 place = max([alert.position for alert in good] + damaged)
@@ -174,21 +179,45 @@ class Outbox:
                 self._disk_failed(error)
                 return found
 
+    def take(self, alert: StoredAlert, generation: int) -> bool:
+        """Let an alert that was read be sent: until it is acknowledged or put back, no limit drops it.
+
+        False when the generation is another than then: it is to be read again, since it may wait no more.
+        """
+        with self._lock:
+            if generation != self.generation:
+                return False
+            self._under_way.add(alert.id)
+            return True
+
+    def put_back(self, alert: StoredAlert | None = None) -> None:
+        """An alert that was taken is under way no more, and was not acknowledged; without one, none is."""
+        with self._lock:
+            if alert is None:
+                self._under_way.clear()
+            else:
+                self._under_way.discard(alert.id)
+
     def acknowledge(self, alerts: Iterable[StoredAlert]) -> None:
         """Forget alerts that the broker has, in one transaction."""
         with self._lock:
             for alert in alerts:
-                if self._memory.pop(alert.position, None) is None:
-                    self._gone[alert.position] = alert
-            if self._gone and self._use_disk():
-                self._forget_acknowledged()
+                self._under_way.discard(alert.id)
+                # A write that failed may have brought it to the disk all the same.
+                self._memory.pop(alert.id, None)
+                self._gone[alert.id] = alert
+            if not self._gone or self._use_disk() or self._file is None:
+                return
+            try:
+                self._gone = {alert.id: alert for alert in self._file.held(self._gone.values())}
+            except _DISK_ERRORS as error:
+                self._disk_failed(error)
 
     def close(self) -> None:
         """Write what can be written and let go of the file."""
         with self._lock:
             self._retry_at = self._monotonic()
-            if self._use_disk() and self._gone:
-                self._forget_acknowledged()
+            self._use_disk()
             if self._memory:
                 _log.error("outbox %s: %d alerts lost, the disk takes nothing", self._path, len(self._memory))
             if self._file is not None:
@@ -197,21 +226,23 @@ class Outbox:
             self._closed = True
 
     def _use_disk(self) -> bool:
-        """Bring what waits in memory to the disk, if it takes it."""
+        """Bring what waits in memory to the disk, and delete what is acknowledged, if it takes it."""
         if self._closed or (not self._writable and self._monotonic() < self._retry_at):
             return False
         try:
             if self._file is None:
                 self._file = self._open()
-            if self._memory or not self._writable:
-                waiting = list(self._memory.values())
-                self._file.write(insert=waiting, counters=None if self._writable else self._counters)
-                for alert in waiting:
-                    self._count(alert.priority, 1, len(alert.payload))
+            file, forgets = self._file, bool(self._gone)
+            if self._memory or forgets or not self._writable:
+                counters = self._counters if forgets or not self._writable else None
+                file.write(insert=self._memory.values(), forget=self._gone.values(), counters=counters)
                 self._memory.clear()
+                self._gone.clear()
+                if forgets and not file.alerts:
+                    file.compact()
             if self._monotonic() >= self._expire_at:
                 self._expire_at = self._monotonic() + _EXPIRE_EVERY_S
-                self._expire()
+                self._expire(file)
         except _DISK_ERRORS as error:
             self._disk_failed(error)
             return False
@@ -227,95 +258,62 @@ class Outbox:
         if code not in _STILL_READABLE and self._file is not None:
             self._file.close()
             self._file = None
-            self._counts.clear()
-            self._bytes.clear()
         self._writable = False
         self._retry_at = self._monotonic() + _RETRY_DISK_S
         if self.disk_error != str(error):
             self.disk_error = str(error)
             _log.error("outbox %s: expected to write, got %s; alerts wait in memory", self._path, error)
 
-    def _count(self, priority: int, alerts: int, size: int) -> None:
-        self._counts[priority] += alerts
-        self._bytes[priority] += size
-
-    def _forget_acknowledged(self) -> None:
-        file = self._file
-        if file is None:
-            return
-        try:
-            file.write(delete=self._gone, counters=self._counters)
-            for alert in self._gone.values():
-                self._count(alert.priority, -1, -len(alert.payload))
-            self._gone.clear()
-            if not self._counts.total():
-                file.compact()
-        except _DISK_ERRORS as error:
-            self._disk_failed(error)
-
     def _give_up(self, damaged: list[int]) -> None:
         """Delete alerts whose content is not what was written."""
         file = self._file
         if file is None or not self._writable:
             return
-        self.damaged += len(damaged)
-        _log.error("outbox %s: %d alerts were damaged on the disk and are given up", self._path, len(damaged))
         file.write(delete=damaged, counters=self._counters)
-        self._take_sizes(file)
+        self.damaged += len(damaged)
+        self._gone = {alert.id: alert for alert in self._gone.values() if alert.position not in damaged}
+        _log.error("outbox %s: %d alerts were damaged on the disk and are given up", self._path, len(damaged))
 
     def _drop(self, file: OutboxFile, positions: list[int], reason: str) -> None:
-        self._counters = replace(self._counters, dropped=self._counters.dropped + len(positions))
-        file.write(delete=positions, counters=self._counters)
-        self._take_sizes(file)
+        if not positions:
+            return
+        counters = replace(self._counters, dropped=self._counters.dropped + len(positions))
+        file.write(delete=positions, counters=counters)
+        self._counters = counters
+        self.generation += 1
         _log.warning("outbox %s: %d alerts dropped: %s", self._path, len(positions), reason)
 
     def _make_room(self) -> None:
-        """Drop the oldest of the lowest priority when the outbox is too large, a hundredth of it at once."""
-        file, limit = self._file, int(self._settings.max_size_mb * 1e6)
-        excess = self._bytes.total() - limit
-        if file is None or excess <= 0:
-            return
-        excess += limit // 100
-        positions: list[int] = []
+        limit_mb = self._settings.max_size_mb
         try:
-            for position, size in file.by_priority():
-                positions.append(position)
-                excess -= size
-                if excess <= 0:
-                    break
-            self._drop(file, positions, f"more than {self._settings.max_size_mb:g} MB wait")
+            if self._file is not None:
+                positions = too_large(self._file, int(limit_mb * 1e6), self._under_way)
+                self._drop(self._file, positions, f"more than {limit_mb:g} MB wait")
         except _DISK_ERRORS as error:
             self._disk_failed(error)
 
     def _make_room_in_memory(self) -> None:
-        while len(self._memory) > self._settings.max_in_memory:
-            lowest = min(alert.priority for alert in self._memory.values())
-            oldest = next(position for position, alert in self._memory.items() if alert.priority == lowest)
-            del self._memory[oldest]
+        for id_ in too_many(self._memory, self._settings.max_in_memory, self._under_way):
+            del self._memory[id_]
             self._counters = replace(self._counters, dropped=self._counters.dropped + 1)
+            self.generation += 1
 
-    def _expire(self) -> None:
+    def _expire(self, file: OutboxFile) -> None:
         """Drop what is older than the limit, where both clocks, then and now, can be believed."""
-        if self._file is None or not self._settings.max_age_s or not self._synchronised():
-            return
-        old = self._file.older_than(self._wall() - self._settings.max_age_s)
-        if old:
-            self._drop(self._file, old, f"older than {self._settings.max_age_s:g} s")
-
-    def _take_sizes(self, file: OutboxFile) -> None:
-        self._counts.clear()
-        self._bytes.clear()
-        for priority, number, size in file.sizes():
-            self._count(priority, number, size)
+        max_age_s = self._settings.max_age_s
+        if max_age_s and self._synchronised():
+            positions = too_old(file, self._wall() - max_age_s, self._under_way)
+            self._drop(file, positions, f"older than {max_age_s:g} s")
 
     def _open(self) -> OutboxFile:
         file = open_outbox(
             self._path, self._settings.synchronous, wall_s=self._wall(), damaged=self._damage_seen
         )
         self._damage_seen = False
-        self._memory = behind(file, self._memory)
+        self._memory, self._gone, last = taken_up(file, self._memory, self._gone)
         self.generation += 1
-        self._take_sizes(file)
         self._counters = self._counters.merged(file.counters)
-        self._position = max([self._position, file.last_position(), *self._memory])
+        # Positions never come twice, so that no alert stands where one stood that somebody still holds.
+        places = (alert.position for alert in self._memory.values())
+        self._position = max(self._position, last, self._counters.last_sequence, *places)
         return file

@@ -6,12 +6,11 @@ WAL with an exclusive lock: one process, no shared-memory file, one page written
 from __future__ import annotations
 
 import sqlite3
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from agent.alerts.outbox_records import Counters, DamagedError, StoredAlert, alert_row, stored_alert
 from agent.errors import StorageError
 
 PAGE_SIZE = 4096
@@ -43,113 +42,13 @@ PRAGMA user_version = {_VERSION};
 COMMIT;
 """
 _COLUMNS = "position, sequence, id, topic, priority, stored_s, synchronised, checksum, payload"
-_INSERT = f"INSERT OR IGNORE INTO alert ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608 - constant names
+_INSERT = f"INSERT INTO alert ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608 - constant names
 _READ = f"SELECT {_COLUMNS} FROM alert WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608
+_SIZE_AT = "SELECT coalesce(length(payload), 0) FROM alert WHERE position = ?1 AND (?2 IS NULL OR id = ?2)"
+_IN_PRIORITY = (
+    "SELECT position, id, coalesce(length(payload), 0) FROM alert WHERE priority = ? ORDER BY position"
+)
 _READ_TOPIC = _READ.replace("ORDER", "AND topic = ? ORDER")
-
-
-class DamagedError(Exception):
-    """The file holds something other than what was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAlert:
-    """One alert that waits.
-
-    Args:
-        position: order of sending; grows within one run of the process.
-        sequence: the device's count, as in the payload.
-        id: ULID, as in the payload.
-        topic: where it goes.
-        priority: 0 is dropped first.
-        stored_s: seconds since 1970 when it was made.
-        synchronised: whether the clock could be believed then.
-        payload: as sent.
-    """
-
-    position: int
-    sequence: int
-    id: str
-    topic: str
-    priority: int
-    stored_s: float
-    synchronised: bool
-    payload: bytes
-
-    @property
-    def checksum(self) -> int:
-        """CRC-32 over what identifies the alert and its payload."""
-        return zlib.crc32(self.payload, zlib.crc32(f"{self.sequence}\n{self.id}\n{self.topic}\n".encode()))
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What must outlive the alerts.
-
-    Args:
-        last_sequence: highest sequence number given.
-        gone_through: every alert up to this sequence number was acknowledged or dropped.
-        dropped: alerts given up so far.
-        told: of these, those that a `gap` alert told of.
-    """
-
-    last_sequence: int = 0
-    gone_through: int = 0
-    dropped: int = 0
-    told: int = 0
-
-    @property
-    def numbers(self) -> tuple[int, int, int, int]:
-        """In the order of the columns."""
-        return self.last_sequence, self.gone_through, self.dropped, self.told
-
-    @property
-    def checksum(self) -> int:
-        """CRC-32 over the numbers."""
-        return zlib.crc32("\n".join(map(str, self.numbers)).encode())
-
-    def merged(self, other: Counters) -> Counters:
-        """The further of both, number by number."""
-        return Counters(*map(max, self.numbers, other.numbers))
-
-
-def _row(alert: StoredAlert) -> tuple[object, ...]:
-    return (
-        alert.position,
-        alert.sequence,
-        alert.id,
-        alert.topic,
-        alert.priority,
-        alert.stored_s,
-        int(alert.synchronised),
-        alert.checksum,
-        alert.payload,
-    )
-
-
-def stored_alert(row: Sequence[object]) -> StoredAlert:
-    """A row of `alert` in the order of its columns.
-
-    Raises:
-        DamagedError: a type or the checksum is wrong.
-    """
-    position, sequence, id_, topic, priority, stored_s, synchronised, checksum, payload = row
-    if not (
-        isinstance(position, int)
-        and isinstance(sequence, int)
-        and isinstance(id_, str)
-        and isinstance(topic, str)
-        and isinstance(priority, int)
-        and isinstance(stored_s, float | int)
-        and isinstance(payload, bytes)
-    ):
-        raise DamagedError("a column of another type")
-    alert = StoredAlert(
-        position, sequence, id_, topic, priority, float(stored_s), bool(synchronised), payload
-    )
-    if alert.checksum != checksum:
-        raise DamagedError(f"alert {sequence}: a wrong checksum")
-    return alert
 
 
 class OutboxFile:
@@ -163,15 +62,20 @@ class OutboxFile:
         DamagedError: the file is no outbox any more.
         StorageError: another process holds it, or it is a database of something else.
         sqlite3.Error, OSError: the disk refuses.
+
+    `alerts` and `payload_bytes` are what the table holds: counted when it is opened, then moved by the rows
+    that each transaction has really written and deleted.
     """
 
     def __init__(self, path: Path, synchronous: Literal["full", "normal"]) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
+        self._database.text_factory = _text
         try:
             self._prepare(synchronous)
             self.counters = self._read_counters()
+            self.alerts, self.payload_bytes = self._sizes()
         except sqlite3.DatabaseError as error:
             self._database.close()
             if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -223,25 +127,38 @@ class OutboxFile:
         ).fetchone()
         return counters.merged(Counters(last_sequence=highest or 0))
 
+    def _sizes(self) -> tuple[int, int]:
+        alerts, size = self._database.execute("SELECT count(*), sum(length(payload)) FROM alert").fetchone()
+        return alerts, size or 0
+
     def write(
         self,
         *,
         insert: Iterable[StoredAlert] = (),
+        forget: Iterable[StoredAlert] = (),
         delete: Iterable[int] = (),
         counters: Counters | None = None,
     ) -> None:
         """One transaction; on the disk when it returns.
 
         Args:
-            insert: alerts to keep; one whose position is taken is left out.
-            delete: positions to forget.
+            insert: alerts to keep.
+            forget: alerts to delete; one that is not there, or whose position another has, changes nothing.
+            delete: positions to delete, just read from here.
             counters: their new values; `gone_through` moves up to the first alert that is left.
         """
-        execute, executemany = self._database.execute, self._database.executemany
+        execute = self._database.execute
+        alerts, size = self.alerts, self.payload_bytes
         execute("BEGIN IMMEDIATE")
         try:
-            executemany(_INSERT, map(_row, insert))
-            executemany("DELETE FROM alert WHERE position = ?", ((position,) for position in delete))
+            for alert in insert:
+                execute(_INSERT, alert_row(alert))
+                alerts, size = alerts + 1, size + len(alert.payload)
+            places: list[tuple[int, str | None]] = [(alert.position, alert.id) for alert in forget]
+            for place in places + [(position, None) for position in delete]:
+                for (bytes_there,) in execute(_SIZE_AT, place).fetchall():
+                    execute("DELETE FROM alert WHERE position = ?", place[:1])
+                    alerts, size = alerts - 1, size - bytes_there
             if counters is not None:
                 first = execute("SELECT sequence FROM alert ORDER BY position LIMIT 1").fetchone()
                 gone_through = first[0] - 1 if first else counters.last_sequence
@@ -253,6 +170,7 @@ class OutboxFile:
             if self._database.in_transaction:
                 execute("ROLLBACK")
             raise
+        self.alerts, self.payload_bytes = alerts, size
         if counters is not None:
             self.counters = counters
 
@@ -272,26 +190,27 @@ class OutboxFile:
                 damaged.append(row[0])
         return good, damaged
 
-    def sizes(self) -> list[tuple[int, int, int]]:
-        """(priority, alerts, bytes of payload) of each priority."""
-        return self._database.execute(
-            "SELECT priority, count(*), sum(length(payload)) FROM alert GROUP BY priority"
+    def held(self, alerts: Iterable[StoredAlert]) -> list[StoredAlert]:
+        """Those of `alerts` that are here, at their positions."""
+        return [
+            alert
+            for alert in alerts
+            if self._database.execute(_SIZE_AT, (alert.position, alert.id)).fetchone()
+        ]
+
+    def by_priority(self) -> Iterator[tuple[int, str, int]]:
+        """(position, id, bytes of payload) of the alerts in the order in which they are to be dropped."""
+        priorities = self._database.execute(
+            "SELECT DISTINCT priority FROM alert ORDER BY priority"
         ).fetchall()
+        for priority in priorities:
+            yield from self._database.execute(_IN_PRIORITY, priority)
 
-    def by_priority(self) -> Iterator[tuple[int, int]]:
-        """(position, bytes of payload) of the alerts in the order in which they are to be dropped."""
-        for priority, _, _ in sorted(self.sizes()):
-            yield from self._database.execute(
-                "SELECT position, length(payload) FROM alert WHERE priority = ? ORDER BY position",
-                (priority,),
-            )
-
-    def older_than(self, stored_s: float) -> list[int]:
-        """Positions of alerts known to be stored before `stored_s`."""
-        rows = self._database.execute(
-            "SELECT position FROM alert WHERE synchronised = 1 AND stored_s < ?", (stored_s,)
-        )
-        return [position for (position,) in rows]
+    def older_than(self, stored_s: float) -> list[tuple[int, str]]:
+        """(position, id) of alerts known to be stored before `stored_s`."""
+        return self._database.execute(
+            "SELECT position, id FROM alert WHERE synchronised = 1 AND stored_s < ?", (stored_s,)
+        ).fetchall()
 
     def last_position(self) -> int:
         """Position of the last alert; 0 when there is none."""
@@ -302,9 +221,9 @@ class OutboxFile:
         """Topics of all that waits."""
         return {topic for (topic,) in self._database.execute("SELECT DISTINCT topic FROM alert")}
 
-    def ids(self) -> set[str]:
-        """Ids of all that waits."""
-        return {id_ for (id_,) in self._database.execute("SELECT id FROM alert")}
+    def places(self) -> dict[str, int]:
+        """Position of each id that waits."""
+        return dict(self._database.execute("SELECT id, position FROM alert"))
 
     def compact(self) -> None:
         """Give the space of an emptied outbox back to the disk."""
@@ -323,3 +242,8 @@ class OutboxFile:
     def close(self) -> None:
         """Fold the WAL into the file and let go of it."""
         self._database.close()
+
+
+def _text(content: bytes) -> str:
+    """Text of a row; what a card made no text of gives a wrong checksum, not an error of SQLite."""
+    return content.decode(errors="replace")

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from agent.alerts.outbox_file import Counters, DamagedError, OutboxFile, StoredAlert
+from agent.alerts.outbox_file import OutboxFile
+from agent.alerts.outbox_records import Counters, DamagedError, StoredAlert
 from agent.alerts.salvage import Remains
 
 _log = logging.getLogger("edgetrack.outbox")
 _AT_ONCE = 500
+_HIGHEST_POSITION = 2**53  # beyond it stands what a card made of a position
 
 
 def open_outbox(
@@ -21,8 +23,9 @@ def open_outbox(
 ) -> OutboxFile:
     """Open or create an outbox file.
 
-    SQLite drops what stands in a WAL behind its first bad frame, and says nothing; so the WAL that a killed
-    process left behind is read page by page too, and what the file then lacks is written to it.
+    SQLite drops what stands in a WAL behind its first bad frame, and says nothing; so that part of the WAL
+    that a killed process left behind is read page by page, and what the file then lacks is written to it. An
+    undamaged WAL has no such part: what was deleted stays deleted.
 
     Args:
         path: the file.
@@ -60,36 +63,59 @@ def open_outbox(
             aside.name,
         )
         return OutboxFile(path, synchronous)
-    carried = _carry_over(file, (left,))
+    try:
+        carried = _carry_over(file, (left.passed_over(),))
+    except BaseException:
+        file.close()
+        raise
     if carried:
         _log.error("outbox %s: %d alerts carried over from a damaged WAL", path, carried)
     return file
 
 
-def behind(file: OutboxFile, memory: dict[int, StoredAlert]) -> dict[int, StoredAlert]:
-    """Those alerts of `memory` that an opened file lacks, by position, behind all that it holds.
-
-    A write that failed may be in the file all the same: its commit stood in the WAL when the disk refused to
-    make it last. So the WAL is brought to the disk before the memory forgets what it holds.
+def taken_up(
+    file: OutboxFile, memory: dict[str, StoredAlert], gone: dict[str, StoredAlert]
+) -> tuple[dict[str, StoredAlert], dict[str, StoredAlert], int]:
+    """What a file that was just opened means for an outbox that has alerts already.
 
     Args:
-        file: just opened; closed when the disk refuses.
-        memory: what waits for it, by position.
+        file: closed when the disk refuses.
+        memory: what waits for it, by id, in order.
+        gone: what is acknowledged, by id.
+
+    Returns:
+        What of `memory` the file lacks, behind all that it holds; what of `gone` it holds, at the positions
+        where it holds it; the file's last position.
 
     Raises:
         sqlite3.Error: the disk refuses.
     """
-    last = file.last_position()
-    if not memory or min(memory) > last:
-        return memory
     try:
-        file.checkpoint()
-        known = file.ids()
+        return _behind(file, memory), _located(file, gone), file.last_position()
     except BaseException:
         file.close()
         raise
-    waiting = (alert for alert in memory.values() if alert.id not in known)
-    return {position: replace(alert, position=position) for position, alert in enumerate(waiting, last + 1)}
+
+
+def _behind(file: OutboxFile, memory: dict[str, StoredAlert]) -> dict[str, StoredAlert]:
+    """A write that failed may be in the file all the same: its commit stood in the WAL when the disk refused
+    to make it last. So the WAL is brought to the disk before the memory forgets what it holds."""
+    last = file.last_position()
+    if not memory or min(alert.position for alert in memory.values()) > last:
+        return memory
+    file.checkpoint()
+    known = file.places()
+    waiting = [alert for alert in memory.values() if alert.id not in known]
+    if waiting and waiting[0].position <= last:
+        waiting = [replace(alert, position=position) for position, alert in enumerate(waiting, last + 1)]
+    return {alert.id: alert for alert in waiting}
+
+
+def _located(file: OutboxFile, alerts: dict[str, StoredAlert]) -> dict[str, StoredAlert]:
+    if len(file.held(alerts.values())) == len(alerts):
+        return alerts
+    places = file.places()
+    return {id_: replace(alert, position=places[id_]) for id_, alert in alerts.items() if id_ in places}
 
 
 def _carry_over(file: OutboxFile, remains: tuple[Remains, ...]) -> int:
@@ -98,18 +124,22 @@ def _carry_over(file: OutboxFile, remains: tuple[Remains, ...]) -> int:
     for source in remains:
         counters = counters.merged(source.counters())
     found = {
-        alert.id: alert.sequence
+        alert.id: (alert.sequence, alert.position)
         for source in remains
         for alert in source.alerts()
         if alert.sequence > counters.gone_through
     }
-    for known in file.ids() if found else ():
-        found.pop(known, None)
+    known = file.places() if found else {}
+    for id_ in known:
+        found.pop(id_, None)
     if not found:
         return 0
-    in_order = sorted(found, key=lambda id_: (found[id_], id_))
-    positions = {id_: position for position, id_ in enumerate(in_order, file.last_position() + 1)}
-    counters = counters.merged(Counters(last_sequence=max(found.values())))
+    in_order = sorted(found, key=lambda id_: (found[id_][0], id_))
+    own = [found[id_][1] for id_ in in_order]
+    if not _usable(own, set(known.values())):
+        own = list(range(file.last_position() + 1, file.last_position() + 1 + len(own)))
+    positions = dict(zip(in_order, own, strict=True))
+    counters = counters.merged(Counters(last_sequence=max(sequence for sequence, _ in found.values())))
 
     def missing() -> itertools.chain[StoredAlert]:
         return itertools.chain.from_iterable(source.alerts() for source in remains)
@@ -124,6 +154,16 @@ def _carry_over(file: OutboxFile, remains: tuple[Remains, ...]) -> int:
             batch.clear()
     file.write(insert=batch, counters=counters)
     return len(found)
+
+
+def _usable(positions: list[int], taken: set[int]) -> bool:
+    """Whether alerts can keep their positions: these grow as their sequence numbers do, and are free.
+
+    Alerts that keep them are known to all who hold them already, and stand among the others in their order.
+    """
+    if any(later <= earlier for earlier, later in itertools.pairwise([0, *positions])):
+        return False
+    return positions[-1] < _HIGHEST_POSITION and taken.isdisjoint(positions)
 
 
 def _set_aside(path: Path, wal: Path, wall_s: float) -> Path:

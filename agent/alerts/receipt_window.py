@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from agent.alerts.outbox import Outbox
-from agent.alerts.outbox_file import StoredAlert
-from agent.alerts.window import AlertWindow
+from agent.alerts.outbox_records import StoredAlert
+from agent.alerts.window import LONGEST_HOLD_S, AlertWindow
 
 _READ_AHEAD = 50
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
@@ -61,9 +61,20 @@ class ReceiptWindow(AlertWindow):
         self._news: deque[str] = deque()
         super().__init__(outbox)
 
+    def start_over(self) -> None:
+        """Read the outbox from its beginning: what has no receipt is sent again."""
+        self._lanes = {}
+        super().start_over()
+
     def _read_again(self) -> None:
+        """Read all topics from the beginning; what is under way stays so."""
         self._generation = self._outbox.generation
-        self._lanes = {topic: _Lane(self._redeliver_s) for topic in sorted(self._outbox.topics())}
+        under_way = {topic: lane for topic, lane in self._lanes.items() if lane.sends}
+        for lane in under_way.values():
+            lane.queue = deque([lane.queue[0]])
+            lane.last, lane.more = 0, True
+        topics = sorted(self._outbox.topics() | under_way.keys())
+        self._lanes = {topic: under_way.get(topic) or _Lane(self._redeliver_s) for topic in topics}
 
     def stored(self, topic: str) -> None:
         """The outbox has something new; from any thread."""
@@ -73,13 +84,19 @@ class ReceiptWindow(AlertWindow):
         """The next alert to send, or to send again, if one is due."""
         if self._outbox.disk_error:
             self._outbox.pending(1)  # tries the disk again
-        if self._outbox.generation != self._generation:
-            self.forget()
-            self._read_again()
-        while self._news:
-            self._lanes.setdefault(self._news.popleft(), _Lane(self._redeliver_s)).more = True
-        now = time.monotonic()
-        self._held = {topic: until for topic, until in self._held.items() if until > now}
+        while True:
+            if self._outbox.generation != self._generation:
+                self.forget()
+                self._read_again()
+            while self._news:
+                self._lanes.setdefault(self._news.popleft(), _Lane(self._redeliver_s)).more = True
+            now = time.monotonic()
+            self._held = {topic: until for topic, until in self._held.items() if until > now}
+            alert = self._due(now)
+            if alert is None or self._outbox.take(alert, self._generation):
+                return alert
+
+    def _due(self, now: float) -> StoredAlert | None:
         for topic, lane in self._lanes.items():
             if topic in self._held or now < lane.due_s or lane.mid in self.in_flight:
                 continue
@@ -91,6 +108,8 @@ class ReceiptWindow(AlertWindow):
         """Read on; False when nothing waits."""
         if not lane.more:
             return False
+        if not lane.last:
+            self.forget()  # what has its receipt is not to be read again
         lane.more = False  # before reading: what is stored meanwhile sets it again
         alerts = self._outbox.pending(_READ_AHEAD, lane.last, topic)
         if not alerts or self._outbox.generation != self._generation:
@@ -115,6 +134,13 @@ class ReceiptWindow(AlertWindow):
         """The broker has the alert; that is not enough."""
         alert, _ = self.in_flight.pop(mid)
         self._hold_s.pop(alert.topic, None)
+
+    def hold_back(
+        self, alert: StoredAlert, first_wait_s: float, longest_wait_s: float = LONGEST_HOLD_S
+    ) -> None:
+        """As in `AlertWindow`; the alert is to be read again, since it may be dropped meanwhile."""
+        super().hold_back(alert, first_wait_s, longest_wait_s)
+        self._lanes[alert.topic] = _Lane(self._redeliver_s)
 
     def receipt(self, ids: Collection[str]) -> int:
         """Receivers have these alerts; how many of them were under way."""

@@ -8,15 +8,18 @@ Source: https://www.sqlite.org/fileformat2.html, sections 1.6 (b-tree pages), 2.
 
 from __future__ import annotations
 
+import copy
 import mmap
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
-from agent.alerts.outbox_file import PAGE_SIZE, Counters, DamagedError, StoredAlert, stored_alert
+from agent.alerts.outbox_file import PAGE_SIZE
+from agent.alerts.outbox_records import Counters, DamagedError, StoredAlert, stored_alert
+from agent.alerts.salvage_wal import wal_frames
 
 _LEAF = 0x0D  # table b-tree leaf page
-_WAL_HEADER, _FRAME_HEADER = 32, 24
 _MAX_LOCAL = PAGE_SIZE - 35  # payload that stays on the leaf page
 _MIN_LOCAL = (PAGE_SIZE - 12) * 32 // 255 - 23
 _MAX_RECORD = 16 << 20
@@ -35,7 +38,20 @@ class Remains:
     def __init__(self, database: Path | None, wal: Path) -> None:
         self._database = _mapped(database) if database is not None else b""
         self._wal = _copied(wal)
-        self._frames = {number: start for number, start in self._wal_pages()}  # noqa: C416 - the last frame wins
+        self._frames = wal_frames(self._wal)
+        newest_last = sorted(self._frames, key=lambda frame: frame.current)
+        self._newest = {frame.page: frame.start for frame in newest_last}
+
+    def passed_over(self) -> Self:
+        """The part of it that SQLite does not see: frames of a WAL that was cut, or spoiled before them.
+
+        An undamaged WAL has none of them, whenever its process was killed, but for a transaction that was not
+        over.
+        """
+        part = copy.copy(self)
+        part._database = b""
+        part._frames = [frame for frame in self._frames if frame.current and not frame.taken]
+        return part
 
     def counters(self) -> Counters:
         """The furthest counters found."""
@@ -57,17 +73,10 @@ class Remains:
                 except DamagedError:
                     continue
 
-    def _wal_pages(self) -> Iterator[tuple[int, int]]:
-        """(page number, place of the page in the WAL) of each frame."""
-        for start in range(_WAL_HEADER, len(self._wal) - _FRAME_HEADER, _FRAME_HEADER + PAGE_SIZE):
-            (number,) = struct.unpack_from(">I", self._wal, start)
-            yield number, start + _FRAME_HEADER
-
     def _page(self, number: int) -> bytes:
         """The newest image of a page."""
-        if number in self._frames:
-            start = self._frames[number]
-            return bytes(self._wal[start : start + PAGE_SIZE])
+        if number in self._newest:
+            return self._wal[self._newest[number] : self._newest[number] + PAGE_SIZE]
         return bytes(self._database[(number - 1) * PAGE_SIZE : number * PAGE_SIZE])
 
     def _rows(self) -> Iterator[tuple[int, list[object]]]:
@@ -76,10 +85,9 @@ class Remains:
             yield from _rows(
                 bytes(self._database[start : start + PAGE_SIZE]), 100 if start == 0 else 0, self._page
             )
-        for number, start in self._wal_pages():
-            yield from _rows(
-                bytes(self._wal[start : start + PAGE_SIZE]), 100 if number == 1 else 0, self._page
-            )
+        for frame in self._frames:
+            image = self._wal[frame.start : frame.start + PAGE_SIZE]
+            yield from _rows(image, 100 if frame.page == 1 else 0, self._page)
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:

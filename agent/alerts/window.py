@@ -6,13 +6,13 @@ import time
 from collections import deque
 
 from agent.alerts.outbox import Outbox
-from agent.alerts.outbox_file import StoredAlert
+from agent.alerts.outbox_records import StoredAlert
 
 _READ_AHEAD = 100
 _FORGET_EVERY_S = 0.5  # acknowledged alerts are deleted together: each transaction is a write to the SD card
 _FORGET_AT = 500
 REFUSED_WAIT_S, UNHEARD_WAIT_S = 30.0, 2.0
-_LONGEST_WAIT_S = 900.0
+LONGEST_HOLD_S = 900.0
 
 
 class AlertWindow:
@@ -40,6 +40,7 @@ class AlertWindow:
         """Read the outbox from its beginning: what was in flight on a lost connection is sent again."""
         self.forget()
         self.in_flight.clear()
+        self._outbox.put_back()
         self._read_again()
 
     def _read_again(self) -> None:
@@ -65,25 +66,39 @@ class AlertWindow:
             self.forget()
             self._read_again()
         while True:
-            if self._outbox.generation != self._generation:  # opened anew: other positions, earlier alerts
+            if self._outbox.generation != self._generation:  # earlier alerts may wait, and others no more
                 self.forget()
                 self._read_again()
+            if not self._ready and not self._read_on():
+                return None
             while self._ready:
                 alert = self._ready.popleft()
-                if alert.topic not in self._held:
+                if alert.topic in self._held:
+                    continue
+                if self._outbox.take(alert, self._generation):
                     return alert
-            if not (self._more or self._outbox.disk_error):
-                return None
-            self._more = False
-            alerts = self._outbox.pending(_READ_AHEAD, self._position)
-            if self._outbox.generation != self._generation:
-                continue
-            if not alerts:
-                return None
-            self._more |= len(alerts) == _READ_AHEAD
-            self._position = alerts[-1].position
-            under_way = {alert.position for alert, _ in self.in_flight.values()}
-            self._ready.extend(alert for alert in alerts if alert.position not in under_way)
+                break
+
+    def _read_on(self) -> bool:
+        """Read what comes next, unless nothing does."""
+        if not (self._more or self._outbox.disk_error):
+            return False
+        self._more = False  # before reading: what is stored meanwhile sets it again
+        alerts = self._outbox.pending(_READ_AHEAD, self._position)
+        if self._outbox.generation != self._generation:
+            return True
+        if not alerts:
+            return False
+        self._more |= len(alerts) == _READ_AHEAD
+        self._position = alerts[-1].position
+        under_way = {alert.id: (mid, sent_s) for mid, (alert, sent_s) in self.in_flight.items()}
+        for alert in alerts:
+            if alert.id in under_way:  # it may have another position now
+                mid, sent_s = under_way[alert.id]
+                self.in_flight[mid] = (alert, sent_s)
+            else:
+                self._ready.append(alert)
+        return True
 
     def sent(self, mid: int, alert: StoredAlert) -> None:
         """An alert went out under a packet identifier."""
@@ -106,15 +121,22 @@ class AlertWindow:
             self._acknowledged_s = time.monotonic()
         self._acknowledged.append(alert)
 
-    def hold(self, mid: int, first_wait_s: float, longest_wait_s: float = _LONGEST_WAIT_S) -> StoredAlert:
+    def hold(self, mid: int, first_wait_s: float, longest_wait_s: float = LONGEST_HOLD_S) -> StoredAlert:
         """The alert is to be sent again: its topic is held, longer each time."""
         alert, _ = self.in_flight.pop(mid)
+        self.hold_back(alert, first_wait_s, longest_wait_s)
+        return alert
+
+    def hold_back(
+        self, alert: StoredAlert, first_wait_s: float, longest_wait_s: float = LONGEST_HOLD_S
+    ) -> None:
+        """As `hold`, for an alert that was drawn and not sent."""
+        self._outbox.put_back(alert)
         if alert.topic in self._held:
-            return alert
+            return
         wait_s = min(self._hold_s.get(alert.topic, first_wait_s), longest_wait_s)
         self._held[alert.topic] = time.monotonic() + wait_s
         self._hold_s[alert.topic] = 2 * wait_s
-        return alert
 
     def forget_in_s(self) -> float:
         """When acknowledged alerts are due to be deleted, from now; infinite when there are none."""

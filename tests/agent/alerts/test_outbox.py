@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.alerts.outbox import Outbox
-from agent.alerts.outbox_file import StoredAlert
+from agent.alerts.outbox_records import StoredAlert
 from agent.alerts.schema import new_id
 from agent.alerts.settings import OutboxSettings
 from agent.errors import StorageError

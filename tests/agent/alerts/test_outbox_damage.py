@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent.alerts.outbox import Outbox
-from agent.alerts.outbox_file import PAGE_SIZE, StoredAlert
+from agent.alerts.outbox_file import PAGE_SIZE
+from agent.alerts.outbox_records import StoredAlert
 from agent.alerts.schema import new_id
 from agent.alerts.settings import OutboxSettings
 

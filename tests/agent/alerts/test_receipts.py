@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.alerts.messages import Message
 from agent.alerts.mqtt import Session
 from agent.alerts.outbox import Outbox
-from agent.alerts.outbox_file import StoredAlert
+from agent.alerts.outbox_records import StoredAlert
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.receipt_window import ReceiptWindow
 from agent.alerts.receipts import MAX_RECEIPT_BYTES, Receipt, parse_receipt

@@ -7,7 +7,7 @@ import pytest
 
 from agent.alerts import window as window_module
 from agent.alerts.outbox import Outbox
-from agent.alerts.outbox_file import StoredAlert
+from agent.alerts.outbox_records import StoredAlert
 from agent.alerts.schema import new_id
 from agent.alerts.window import AlertWindow
 
