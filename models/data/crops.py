@@ -44,10 +44,13 @@ def write_crops(
         Pieces by class.
 
     Raises:
-        DataError: the folder is not empty, or a picture does not decode.
+        DataError: the folder is not empty, a picture does not decode, or a class has a name that is no
+            folder's, or that of the background.
         StorageError: a piece cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
+    for label in data.labels:
+        _check_name(label, backgrounds)
+    if _holds_something(folder):
         raise DataError(str(folder), "expected an empty folder, got one with files", "name another folder")
     rng = np.random.default_rng(seed)
     counts = dict.fromkeys((*data.labels, BACKGROUND), 0)
@@ -106,7 +109,33 @@ def _free_places(
     return found
 
 
+def _check_name(label: str, backgrounds: int) -> None:
+    """Refuse the name of a class that leads elsewhere as a folder, or where other pieces lie."""
+    if label in ("", ".", "..") or "/" in label or "\\" in label or not label.isprintable():
+        raise DataError(
+            "labels", f"expected names of classes that can be folders, got {label!r}",
+            "correct the list of class names, or name others with --only",
+        )  # fmt: skip
+    if label == BACKGROUND and backgrounds:
+        raise DataError(
+            "labels", f"expected classes beside {BACKGROUND}, which is cut out of every picture, got one "
+            "of that name", "rename it, or give --backgrounds 0",
+        )  # fmt: skip
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise StorageError(str(folder), f"expected a folder, got {error.strerror or error}") from error
+
+
 def _write(path: Path, piece: ImageArray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            str(path.parent), f"expected to make a folder, got {error.strerror or error}"
+        ) from error
     if not cv2.imwrite(str(path), piece, _JPEG):
         raise StorageError(str(path), "expected to write a picture, could not", "is the disk full?")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,24 @@ def read_picture(path: Path) -> ImageArray:
             str(path), "expected a picture, got a file that does not decode", "replace or remove it"
         )
     return np.asarray(image, np.uint8)
+
+
+def read_text(path: Path) -> str:
+    """The content of a label file.
+
+    Raises:
+        DataError: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(str(path), f"expected text in UTF-8, got {error}") from error
+
+
+def read_samples(read: Callable[[Path], Sample], paths: list[Path]) -> tuple[Sample, ...]:
+    """Read samples on a few threads: most of the time goes into decoding pictures."""
+    with ThreadPoolExecutor(4) as pool:
+        return tuple(pool.map(read, paths))
 
 
 def check_labels(where: str, labels: Sequence[int], count: int) -> None:

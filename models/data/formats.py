@@ -4,25 +4,24 @@
 | --- | --- | --- |
 | yolo | `images/…`, `labels/….txt`, `data.yaml` or `labels.txt` | class cx cy width height, 0..1 |
 | voc | `Annotations/*.xml`, `JPEGImages/` (or all in one folder) | `<object><name>, <bndbox>` in px, from 1 |
-| coco | `annotations.json`, pictures | `bbox` left, top, width, height in px |
+| coco | `annotations.json`, pictures; or a file as COCO's own | `bbox` left, top, width, height in px |
 | text | `*.txt` beside the pictures, `labels.txt` | class x1 y1 x2 y2, px |
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from xml.etree import ElementTree
 
 import numpy as np
 import yaml
 
 from agent.errors import DataError
-from agent.geometry.boxes import cxcywh_to_xyxy, ltwh_to_xyxy
+from agent.geometry.boxes import cxcywh_to_xyxy
 from agent.vision.labels import read_labels
+from models.data.coco import read_coco
 from models.data.detection_set import (
     IMAGE_SUFFIXES,
     DetectionSet,
@@ -30,6 +29,8 @@ from models.data.detection_set import (
     check_boxes,
     check_labels,
     read_picture,
+    read_samples,
+    read_text,
 )
 
 Format = Literal["auto", "yolo", "voc", "coco", "text"]
@@ -42,7 +43,7 @@ def load_detection_set(path: Path, label_format: Format = "auto", split: str = "
     Args:
         path: folder of the set, or a COCO JSON file.
         label_format: "auto" looks at what the folder holds.
-        split: subfolder of YOLO's `images` and `labels`, such as "train2017"; empty for all.
+        split: subfolder of YOLO's `images` and `labels`, or of COCO's pictures: "train2017"; empty for all.
 
     Raises:
         DataError: names the file and line that is not as the format says, or says that nothing was found.
@@ -77,21 +78,8 @@ def _recognise(path: Path) -> str:
     )  # fmt: skip
 
 
-def _in_parallel(read: Callable[[Path], Sample], paths: list[Path]) -> tuple[Sample, ...]:
-    """Read samples on a few threads: most of the time goes into decoding pictures."""
-    with ThreadPoolExecutor(4) as pool:
-        return tuple(pool.map(read, paths))
-
-
 def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"expected text in UTF-8, got {error}") from error
 
 
 def _rows(path: Path, columns: str) -> tuple[list[int], list[list[float]]]:
@@ -100,7 +88,7 @@ def _rows(path: Path, columns: str) -> tuple[list[int], list[list[float]]]:
     boxes: list[list[float]] = []
     if not path.is_file():
         return labels, boxes
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         parts = line.split()
         if not parts:
             continue
@@ -119,7 +107,7 @@ def _folder_labels(path: Path) -> tuple[str, ...]:
     config = path / "data.yaml"
     if config.is_file():
         try:
-            content = yaml.safe_load(_read_text(config))
+            content = yaml.safe_load(read_text(config))
         except yaml.YAMLError as error:
             raise DataError(str(config), f"expected YAML, got {error}") from error
         names = content.get("names") if isinstance(content, dict) else None
@@ -172,7 +160,7 @@ def read_yolo(images: Path, labels: Path, classes: int | None = None) -> tuple[S
         boxes = check_boxes(str(file), boxes, (width, height))
         return Sample(picture, (width, height), boxes, np.array(ids, np.int64), np.zeros(len(ids), np.bool_))
 
-    return _in_parallel(read, _pictures(images))
+    return read_samples(read, _pictures(images))
 
 
 def _yolo(path: Path, split: str) -> DetectionSet:
@@ -192,7 +180,7 @@ def _text(path: Path, split: str) -> DetectionSet:
         boxes = check_boxes(str(file), np.array(rows, np.float32).reshape(-1, 4), (width, height))
         return Sample(picture, (width, height), boxes, np.array(ids, np.int64), np.zeros(len(ids), np.bool_))
 
-    return DetectionSet(names, _in_parallel(read, _pictures(folder)))
+    return DetectionSet(names, read_samples(read, _pictures(folder)))
 
 
 def _voc(path: Path, split: str) -> DetectionSet:
@@ -200,7 +188,7 @@ def _voc(path: Path, split: str) -> DetectionSet:
     trees = {file: _parse_xml(file) for file in sorted(folder.glob("*.xml"))}
     listed = path / "ImageSets" / "Main" / f"{split}.txt"
     if split:
-        wanted = set(_read_text(listed).split())
+        wanted = set(read_text(listed).split())
         trees = {file: tree for file, tree in trees.items() if file.stem in wanted}
     found = sorted(
         {_child(item, "name", file) for file, tree in trees.items() for item in tree.iter("object")}
@@ -232,13 +220,13 @@ def _voc(path: Path, split: str) -> DetectionSet:
         ignored = np.array([(item.findtext("difficult") or "0").strip() == "1" for item in items], np.bool_)
         return Sample(picture, (width, height), boxes, ids, ignored)
 
-    return DetectionSet(names, _in_parallel(read, list(trees)))
+    return DetectionSet(names, read_samples(read, list(trees)))
 
 
 def _parse_xml(file: Path) -> ElementTree.Element:
     try:
         # Labels are the user's own files; expat expands no external entities.
-        return ElementTree.fromstring(_read_text(file))  # noqa: S314
+        return ElementTree.fromstring(read_text(file))  # noqa: S314
     except ElementTree.ParseError as error:
         raise DataError(str(file), f"expected VOC XML, got {error}") from error
 
@@ -258,60 +246,9 @@ def _number(item: ElementTree.Element, name: str, file: Path) -> float:
         raise DataError(str(file), f"expected a number in <{name}>, got {text!r}") from error
 
 
-def _coco(path: Path, split: str) -> DetectionSet:
-    file = path if path.is_file() else path / "annotations.json"
-    try:
-        content: dict[str, Any] = json.loads(_read_text(file))
-        categories = sorted(content["categories"], key=lambda category: int(category["id"]))
-        names = tuple(str(category["name"]) for category in categories)
-        new_id = {int(category["id"]): index for index, category in enumerate(categories)}
-        images = {int(image["id"]): image for image in content["images"] if split in str(image["file_name"])}
-        by_image: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in images}
-        for row in content["annotations"]:
-            if int(row["category_id"]) not in new_id:
-                where = f"{file} annotation {row.get('id')}"
-                raise DataError(
-                    where,
-                    f"expected one of the {len(names)} categories, got category_id {row['category_id']}",
-                )
-            if int(row["image_id"]) in by_image:
-                by_image[int(row["image_id"])].append(row)
-        jobs = {
-            _find_picture(file.parent, str(image["file_name"])): image_id
-            for image_id, image in images.items()
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            str(file), f"expected COCO annotations, got {type(error).__name__}: {error}"
-        ) from error
-
-    def read(picture: Path) -> Sample:
-        height, width = read_picture(picture).shape[:2]
-        rows = by_image[jobs[picture]]
-        where = f"{file} {picture.name}"
-        try:
-            table = np.array([row["bbox"] for row in rows], np.float32).reshape(-1, 4)
-            ids = np.array([new_id[int(row["category_id"])] for row in rows], np.int64)
-            ignored = np.array([bool(row.get("iscrowd", 0)) for row in rows], np.bool_)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                where, f"expected bbox and category_id, got {type(error).__name__}: {error}"
-            ) from error
-        boxes = check_boxes(where, ltwh_to_xyxy(table), (width, height))
-        return Sample(picture, (width, height), boxes, ids, ignored)
-
-    return DetectionSet(names, _in_parallel(read, sorted(jobs)))
-
-
-def _find_picture(folder: Path, name: str) -> Path:
-    """COCO names pictures relative to a folder that lies beside the annotations, or to their own folder."""
-    places = [folder / name, folder / "images" / name, folder.parent / name, folder.parent / "images" / name]
-    return next((place for place in places if place.is_file()), places[0])
-
-
 _READERS: dict[str, Callable[[Path, str], DetectionSet]] = {
     "yolo": _yolo,
     "voc": _voc,
-    "coco": _coco,
+    "coco": read_coco,
     "text": _text,
 }

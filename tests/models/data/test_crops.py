@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from agent.errors import DataError
+from agent.errors import DataError, StorageError
 from models.cli import app
 from models.data.classification_set import load_classification_set
 from models.data.crops import cut, square
@@ -84,6 +84,33 @@ def test_what_cannot_be_cut_is_one_line(labelled: Path, tmp_path: Path) -> None:
     assert "expected some of red, blue, got green" in str(other.exception)
     absent = CliRunner().invoke(app, [*words, str(tmp_path / "absent")])
     assert isinstance(absent.exception, DataError)
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/dev/null/x", "a/b", "..", ".", "a\\\\b"])
+def test_class_whose_name_is_a_path_writes_nothing(labelled: Path, tmp_path: Path, name: str) -> None:
+    (labelled / "data.yaml").write_text(f'names: ["{name}", blue]\n')
+    result = CliRunner().invoke(app, ["crops", "-d", str(labelled), "-o", str(tmp_path / "out" / "crops")])
+    assert isinstance(result.exception, DataError)
+    assert "expected names of classes that can be folders" in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_class_of_the_backgrounds_name_is_not_mixed_with_it(labelled: Path, tmp_path: Path) -> None:
+    (labelled / "labels.txt").write_text("red\nbackground\n")
+    words = ["crops", "-d", str(labelled), "-o", str(tmp_path / "crops")]
+    mixed = CliRunner().invoke(app, words)
+    assert isinstance(mixed.exception, DataError)
+    assert "rename it, or give --backgrounds 0" in str(mixed.exception)
+    alone = CliRunner().invoke(app, [*words, "--backgrounds", "0"])
+    assert "3 red, 3 background" in alone.stdout
+
+
+@pytest.mark.parametrize("place", ["file", "file/x"])
+def test_place_that_is_no_folder_is_one_line(labelled: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["crops", "-d", str(labelled), "-o", str(tmp_path / place)])
+    assert isinstance(result.exception, StorageError)
+    assert "got Not a directory" in str(result.exception)
 
 
 def test_pieces_of_generated_scenes_show_their_class(tmp_path: Path) -> None:

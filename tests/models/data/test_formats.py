@@ -103,6 +103,42 @@ def test_every_format_gives_the_same_set(tmp_path: Path, name: str) -> None:
     assert load_detection_set(tmp_path, name).labels == found.labels  # type: ignore[arg-type]
 
 
+def write_official_coco(folder: Path, subfolder: str = "val2017") -> Path:
+    """As COCO's own archives unpack."""
+    for name in BOXES:
+        _picture(folder / subfolder / f"{name}.png")
+    file = folder / "annotations" / "instances_val2017.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(coco_content()))
+    return file
+
+
+@pytest.mark.parametrize("split", ["", "val2017"])
+@pytest.mark.parametrize("subfolder", ["val2017", "images/val2017"])
+def test_cocos_own_layout_loads(tmp_path: Path, subfolder: str, split: str) -> None:
+    file = write_official_coco(tmp_path, subfolder)
+    assert load_detection_set(file, split=split).counts() == {"person": 2, "car": 1}
+
+
+def test_only_pictures_of_the_split_are_of_it(tmp_path: Path) -> None:
+    file = write_official_coco(tmp_path)
+    (tmp_path / "test2017").mkdir()
+    (tmp_path / "val2017" / "b.png").rename(tmp_path / "test2017" / "b.png")
+    found = load_detection_set(file, split="val2017")
+    assert [sample.path.stem for sample in found.samples] == ["a", "c"]
+
+
+def test_coco_annotations_without_an_area_are_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_coco(tmp_path)
+    content = coco_content()
+    content["annotations"][2]["bbox"] = [50, 10, 20, 0]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    assert load_detection_set(tmp_path).counts() == {"person": 1, "car": 1}
+    assert "1 annotations without width or height are left out" in caplog.text
+
+
 def test_only_keeps_the_order_that_is_asked_for(tmp_path: Path) -> None:
     write_yolo(tmp_path)
     found: DetectionSet = load_detection_set(tmp_path).only(["car"])
