@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -16,64 +16,28 @@ from agent.alerts.open_incidents import OpenIncidents
 from agent.alerts.publisher import AlertPublisher, outbox_path
 from agent.alerts.snapshot import SnapshotKeeper
 from agent.alerts.track_stream import TrackStream
-from agent.assembly import build_actions, build_pipeline, model_part
+from agent.assembly import build_pipeline, model_part
 from agent.camera_status import CameraStatus
-from agent.capture.source import open_source
+from agent.camera_threads import CameraThreads
 from agent.config import CameraSettings, Config, load_config
-from agent.detect.detector import open_detector, probe_detector
+from agent.config_check import check_config
+from agent.detect.detector import open_detector
 from agent.detect.device_status import log_status
 from agent.detect.sharing import ModelPool
-from agent.errors import BrokerError, ConfigError, EdgetrackError
+from agent.errors import BrokerError, EdgetrackError
 from agent.observers import AnnotatedVideo, ProgressBars, Recorder
 from agent.operations import Operations
 from agent.pipeline import CameraPipeline, CameraSummary, Observer
 from agent.records import Alert
-from agent.rules.engine import RuleEngine
-from agent.rules.masks import DetectionMasks
 from agent.rules.settings import rule_names
 from agent.run_control import RunControl
 from agent.service import CameraProgress, Notifier, ServiceWatch, configure_logging
 from agent.web.memory import PageMemory
-from agent.web.page import check_page, serving
+from agent.web.page import serving
 
 log = logging.getLogger("edgetrack")
 _STOP_S = 1.0
 """For the last alerts, and again for saying offline, so that a stop takes less than five seconds in all."""
-
-
-def check_config(path: Path, *, tpu_in_use: bool = False) -> Config:
-    """Check a configuration and what it names: files, models, labels, rules.
-
-    Args:
-        path: the file.
-        tpu_in_use: leave out detectors that need an Edge TPU, since another holds it.
-
-    Raises:
-        ConfigError: with all faults.
-    """
-    config = load_config(path)
-    check_page(config)
-    faults = []
-    for name, camera in config.cameras.items():
-        where = f"{path} cameras.{name}"
-        if camera.detector.device == "cpu" or not tpu_in_use:
-            try:
-                with closing(probe_detector(camera.detector)) as detector:
-                    doing = build_actions(camera.actions, detector.labels)
-                    actions = doing.labels if doing else ()
-                    RuleEngine(camera, labels=detector.labels, new_id=str, actions=actions)
-                    DetectionMasks(camera.masks, detector.labels)
-            except EdgetrackError as error:
-                faults.append(f"{where}.detector: {error}")
-        if not camera.live:  # a camera that is away for the moment is no fault of the configuration
-            try:
-                open_source(camera).close()
-            except EdgetrackError as error:
-                faults.append(f"{where}.source: {error}")
-    if faults:
-        where, _, problem = faults[0].partition(": ")
-        raise ConfigError(where, problem, faults=tuple(faults))
-    return config
 
 
 def run_config(path: Path, *, annotate: Path | None, record: Path | None, progress: bool) -> None:
@@ -162,7 +126,6 @@ class App:
         self._notifier = notifier or Notifier({})
         self._reload = reload
         self._page = page
-        self._errors: list[EdgetrackError] = []
         self._statuses: dict[str, CameraStatus] = {}
         self._models = ModelPool(log_status)
         self.started = False
@@ -206,21 +169,16 @@ class App:
                 self._statuses[name].set_state("connecting" if camera.live else "online")
             by_name = dict(zip(config.cameras, pipelines, strict=True))
             stack.enter_context(serving(config, by_name, lambda: publisher.stats, self._page, self._reload))
-            threads = [
-                threading.Thread(target=self._run_camera, args=(pipeline, stop), name=pipeline.summary.camera)
-                for pipeline in pipelines
-            ]
-            for thread in threads:
-                thread.start()
-            self.started = True
+            threads = CameraThreads(pipelines, stop)
             cameras = [
                 CameraProgress(pipeline, thread, config.cameras[pipeline.summary.camera])
-                for pipeline, thread in zip(pipelines, threads, strict=True)
+                for pipeline, thread in zip(pipelines, threads.threads, strict=True)
             ]
             watch = ServiceWatch(self._notifier, cameras, lambda: publisher.stats)
-            with watch.running(), operations.running():
-                for thread in threads:
-                    thread.join()
+            with threads.running():
+                self.started = True
+                with watch.running(), operations.running():
+                    threads.join()
             for status in self._statuses.values():
                 status.set_state("stopped")
             if not publisher.drain(_STOP_S if stop.is_set() else self._drain_s):
@@ -228,9 +186,9 @@ class App:
                 if stop.is_set():  # asked for: that alerts wait for the next start is no failure then
                     log.warning("%s", undelivered)
                 else:
-                    self._errors.append(undelivered)
-        if self._errors:
-            raise self._errors[0]
+                    threads.errors.append(undelivered)
+        if threads.errors:
+            raise threads.errors[0]
         return [pipeline.summary for pipeline in pipelines]
 
     def _build(
@@ -300,17 +258,3 @@ class App:
             f"expected the broker to take every alert, got {stats.queued} that still wait",
             f"they are sent at the next start ({stats.broker_error or 'the broker is slow'})",
         )
-
-    def _run_camera(self, pipeline: CameraPipeline, stop: threading.Event) -> None:
-        """The body of a camera's thread: its failure stops the others, and is raised by `run`."""
-        try:
-            pipeline.run(stop)
-        except EdgetrackError as error:
-            self._errors.append(error)
-            stop.set()
-        except Exception as error:
-            # A fault of ours: without this camera the agent would be blind and not say so.
-            name = pipeline.summary.camera
-            log.exception("camera %s: an unexpected fault", name)
-            self._errors.append(EdgetrackError(f"camera {name}", f"{type(error).__name__}: {error}"))
-            stop.set()

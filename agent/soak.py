@@ -22,13 +22,13 @@ from rich.table import Table
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.assembly import build_pipeline
+from agent.camera_threads import CameraThreads
 from agent.capture.looped import LoopedSource
 from agent.capture.source import Source
 from agent.config import CameraSettings
 from agent.detect.sharing import ModelPool
 from agent.detect.tflite_detector import TfliteDetector
 from agent.doctor.machine import run_tool
-from agent.errors import EdgetrackError
 from agent.footprint import Footprint, footprint, machine_name, peak_rss_mb
 from agent.pipeline import CameraPipeline, Step
 from agent.stage_times import STAGES
@@ -158,11 +158,9 @@ class _Soak:
         self._watched = watched
         self._detector = detector
         self._stop = threading.Event()
-        self._failures: list[EdgetrackError] = []
-        self._threads = []
-        for number, each in enumerate(watched):
+        self._threads = CameraThreads([each.pipeline for each in watched], self._stop)
+        for each in watched:
             each.pipeline.observers.append(each)
-            self._threads.append(threading.Thread(target=self._run, args=(each,), name=f"camera{number}"))
         self._bare_s: list[float] = []
         self._bare_wall_s = self._bare_cpu_s = 0.0
         self._samples: list[Footprint] = []
@@ -173,31 +171,18 @@ class _Soak:
         Raises:
             EdgetrackError: a camera failed.
         """
-        for thread in self._threads:
-            thread.start()
-        try:
+        with self._threads.running():
             while self._frames < len(self._watched) and self._going_on:
                 self._stop.wait(0.01)
             first = footprint()
             frames = self._frames
             self._watch(first)
             last, frames = self._samples[-1], self._frames - frames
-        finally:
             self._stop.set()
-            for thread in self._threads:
-                thread.join()
-        if self._failures:
-            raise self._failures[0]
+            self._threads.join()
+        if self._threads.errors:
+            raise self._threads.errors[0]
         return self._report(first, last, frames)
-
-    def _run(self, each: _Watched) -> None:
-        try:
-            each.pipeline.run(self._stop)
-        except Exception as error:  # noqa: BLE001 - raised again by `run`
-            name = f"camera {each.pipeline.summary.camera}"
-            unexpected = EdgetrackError(name, f"an unexpected fault: {type(error).__name__}: {error}")
-            self._failures.append(error if isinstance(error, EdgetrackError) else unexpected)
-            self._stop.set()
 
     @property
     def _frames(self) -> int:
@@ -205,7 +190,7 @@ class _Soak:
 
     @property
     def _going_on(self) -> bool:
-        return not self._stop.is_set() and all(thread.is_alive() for thread in self._threads)
+        return not self._stop.is_set() and all(thread.is_alive() for thread in self._threads.threads)
 
     def _watch(self, first: Footprint) -> None:
         """Look at the process now and then, with bare invocations between, until the time is over."""

@@ -1,0 +1,103 @@
+"""The application when something goes wrong between its start and its end."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.app import App
+from agent.config import Config, load_config
+from agent.detect.motion import MotionDetector
+from agent.operations import Operations
+from agent.pipeline import Step
+from tests.conftest import Mosquitto
+
+CONFIG = """\
+device: porch
+broker: {{url: "{url}"}}
+outbox: {{path: outbox.sqlite}}
+cameras:
+  front: {{source: clip.avi, detector: {{kind: motion}}}}
+  back: {{source: clip.avi, detector: {{kind: motion}}}}
+"""
+FRAMES = 200
+
+
+@pytest.fixture
+def config(mosquitto: Mosquitto, tmp_path: Path) -> Config:
+    video = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (160, 120))
+    for number in range(FRAMES):
+        video.write(np.full((120, 160, 3), number % 256, np.uint8))
+    video.release()
+    path = tmp_path / "edgetrack.yaml"
+    path.write_text(CONFIG.format(url=mosquitto.url))
+    return load_config(path)
+
+
+def cameras() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name in ("front", "back")]
+
+
+def test_a_camera_at_one_frame_for_long_stops_neither_itself_nor_the_others(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticks, waited = threading.Event(), threading.Event()
+    tick = Operations.tick
+
+    def noted(operations: Operations) -> None:
+        monkeypatch.setattr(operations, "_answer_s", 0.2)
+        tick(operations)
+        ticks.set()
+
+    def slow(step: Step) -> None:
+        if step.frame.index == 0:
+            assert ticks.wait(60)  # the first one, which waits for this frame in vain
+            waited.set()
+
+    monkeypatch.setattr(Operations, "tick", noted)
+    summaries = App(config, observers={"front": [slow]}).run(threading.Event())
+    assert waited.is_set()
+    assert [summary.frames for summary in summaries] == [FRAMES, FRAMES]
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("in the operations"), KeyboardInterrupt()])
+def test_cameras_have_ended_before_what_they_use_is_closed(
+    config: Config, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    begun, running_at_close, stop = threading.Event(), [], threading.Event()
+    close = MotionDetector.close
+
+    def fail(operations: Operations) -> None:
+        assert begun.wait(60)
+        raise fault
+
+    def noted(detector: MotionDetector) -> None:
+        running_at_close.append(cameras())
+        close(detector)
+
+    monkeypatch.setattr(Operations, "running", fail)
+    monkeypatch.setattr(MotionDetector, "close", noted)
+    with pytest.raises(type(fault)):
+        App(config, observers={"front": [lambda step: begun.set()]}).run(stop)
+    assert stop.is_set()
+    assert running_at_close == [[], []]
+
+
+def test_a_camera_that_gets_no_thread_leaves_none_of_the_others_behind(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "back":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        App(config).run(threading.Event())
+    assert cameras() == []
