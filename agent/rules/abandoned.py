@@ -62,7 +62,8 @@ class Abandoned(Rule):
         alone_since_s = np.maximum(self._attended_s.data, self._rest.since_s)
         settled = ~moving & (self._rest.in_place | self._incidents.open)
         alone = settled & (now_s - alone_since_s >= self.settings.min_s - 1e-9)
-        holds = self.counted & ~owners & self.inside(self._zone) & alone
+        counted = self.counted_with(self._incidents.open)
+        holds = counted & ~owners & self.inside(self._zone) & alone
         self._incidents.update(holds, alone_since_s, self._evidence)
 
     def _attend(self, things: BoolArray, owners: BoolArray) -> None:

@@ -14,6 +14,9 @@ from agent.rules.doings import Doings
 from agent.rules.objects import ObjectTable
 from agent.rules.rule_settings import RuleBase
 
+_WAVERS_S = 2.0
+"""An open incident outlasts a wrong size or action for so long: boxes and scores tremble at their limits."""
+
 
 class Conditions:
     """Which objects each rule looks at.
@@ -21,7 +24,7 @@ class Conditions:
     Class, best score and age belong to the object: what it did shortly before they were met is told once they
     are (see `Awaited`).
     Its size and its action belong to the moment: what happened while it was too small or did something else
-    is not told.
+    is not told. An incident that has begun ends once they were wrong for two seconds without a break.
 
     Args:
         names: of the rules.
@@ -61,12 +64,16 @@ class Conditions:
         self._any_score = bool((self._min_score > 0).any())
         self._any_age = bool((self._min_age_s > 0).any())
         self._any_area = bool((self._min_area > 0).any() or (self._max_area < 1).any())
+        self._minds_moment = self._any_area or doings.asked
+        self._sized_s = table.column(np.float64, -np.inf, len(self._rules) if self._minds_moment else 0)
         self.meant: BoolArray = np.zeros((len(self._rules), table.capacity), np.bool_)
         """(R, C) believed, and of the class, score and age that the rule asks for."""
         self.sized: BoolArray = self.meant
         """(R, C) of the size that the rule asks for, and doing what it asks for."""
         self.counted: BoolArray = self.meant
         """(R, C) both, and present."""
+        self.lasting: BoolArray = self.counted
+        """(R, C) the same, `sized` now or a moment ago; the same array where no rule asks for that."""
 
     def update(self) -> None:
         """Look at the objects of this frame."""
@@ -85,8 +92,10 @@ class Conditions:
             self.sized = np.ones_like(self.meant)
         if self._doings.asked:
             self.sized &= self._doings.suits()
-        self.counted = self.meant & table.present
-        if self._any_area or self._doings.asked:
+        self.counted = self.lasting = self.meant & table.present
+        if self._minds_moment:
+            np.copyto(self._sized_s.data, table.time_s, where=self.sized)
+            self.lasting = self.counted & (table.time_s - self._sized_s.data < _WAVERS_S - 1e-9)
             self.counted &= self.sized
 
     def _areas(self) -> np.ndarray[Any, np.dtype[np.float64]]:

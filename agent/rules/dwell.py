@@ -29,7 +29,7 @@ class Dwell(Rule):
         presence = self.scene.presence
         entered_s = presence.entered_s[self._zone]
         long_enough = presence.stayed_s(self._zone) >= self.settings.min_s - 1e-9
-        holds = self.counted & presence.inside[self._zone] & long_enough
+        holds = self.counted_with(self._incidents.open) & presence.inside[self._zone] & long_enough
         if self.explaining:
             self._note_short_stays()
         self._incidents.update(holds, entered_s, self._evidence)

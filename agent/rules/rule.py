@@ -89,6 +89,18 @@ class Rule(ABC):
         counted: BoolArray = self.scene.conditions.counted[self.row]
         return counted
 
+    def counted_with(self, is_open: BoolArray) -> BoolArray:
+        """(C,) `counted`, and objects with an open incident whose size or action is wrong for a moment only.
+
+        Args:
+            is_open: (C,) objects whose incident has begun and not ended.
+        """
+        conditions = self.scene.conditions
+        if not self.on_duty or conditions.lasting is conditions.counted:
+            return self.counted
+        counted: BoolArray = conditions.counted[self.row] | (conditions.lasting[self.row] & is_open)
+        return counted
+
     def zone_row(self, name: str) -> int:
         """Row of a zone in the shared facts."""
         return self.scene.presence.names.index(name)

@@ -42,7 +42,7 @@ class Speed(Rule):
     def update(self) -> None:
         """Compare every object's speed with the limit."""
         table = self.scene.table
-        counted = self.counted & self.inside(self._zone)
+        counted = self.counted_with(self._incidents.open) & self.inside(self._zone)
         speed, known = self._speeds()
         np.copyto(self._speed.data, np.where(known, speed, 0.0), where=table.observed)
         fast = self._speed.data > self._limit

@@ -33,7 +33,7 @@ class Stopped(Rule):
         """Tell of objects that have rested long enough."""
         rested_s = self.scene.table.time_s - self._rest.since_s
         rested = (rested_s >= self.settings.min_s - 1e-9) & (self._rest.in_place | self._incidents.open)
-        holds = self.counted & self.inside(self._zone) & rested
+        holds = self.counted_with(self._incidents.open) & self.inside(self._zone) & rested
         if self.explaining:
             np.maximum(self._longest.data, rested_s, out=self._longest.data, where=self.counted)
             self._note_restless()

@@ -39,7 +39,7 @@ class WrongWay(Rule):
     def update(self) -> None:
         """Compare every object's way with the arrow."""
         table, settings = self.scene.table, self.settings
-        counted = self.counted & self.inside(self._zone)
+        counted = self.counted_with(self._incidents.open) & self.inside(self._zone)
         vx, vy, known = self._motion.of_centers()
         speed = np.hypot(vx, vy)
         ax, ay = self._arrow()

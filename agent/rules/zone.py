@@ -41,7 +41,7 @@ class Zone(Rule):
         if "inside" in self.settings.when:
             presence = self.scene.presence
             self._inside.update(
-                self.counted & presence.inside[self._zone],
+                self.counted_with(self._inside.open) & presence.inside[self._zone],
                 presence.entered_s[self._zone],
                 self._inside_evidence,
             )

@@ -56,7 +56,13 @@ def test_an_incident_lasts_while_the_object_does_what_the_rule_asks_for(make_tra
     assert start.track is not None
     assert (start.track.action, start.track.action_score) == ("fall", pytest.approx(0.9))
     assert end.phase.value == "end"
-    assert end.time_s == pytest.approx(9.0, abs=1.1)
+    assert end.time_s == pytest.approx(11.0, abs=0.11)  # two seconds after the last sight of it
+
+
+def test_a_score_that_trembles_at_its_limit_is_one_incident(make_tracks: MakeTracks) -> None:
+    rng = np.random.default_rng(0)
+    alerts = play(fall_rule(), make_tracks, lambda _: ("fall", 0.5 + 0.03 * rng.normal()), until_s=30.0)
+    assert [alert.phase.value for alert in alerts] == ["start"]
 
 
 def test_an_action_that_the_model_is_not_sure_of_does_not_count(make_tracks: MakeTracks) -> None:

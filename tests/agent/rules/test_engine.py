@@ -87,6 +87,52 @@ def test_the_size_counts_at_the_moment(play: Any, walk: Any) -> None:
     assert play(scene(enters(max_area=0.0015)), [passes]).story == []
 
 
+@pytest.mark.parametrize("fps", [5.0, 15.0])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        enters(when=["inside"]),
+        {"kind": "dwell", "zone": "yard", "min_s": 3.0},
+        {"kind": "stopped", "min_s": 3.0},
+        {"kind": "abandoned", "min_s": 3.0, "owners": []},
+        {"kind": "speed", "above_px_s": 2.0, "clear_s": 0.0},
+        {
+            "kind": "wrong-way",
+            "allowed": [[0.9, 0.5], [0.1, 0.5]],
+            "min_travel": 0.01,
+            "for_s": 0.0,
+            "clear_s": 0.0,
+        },
+    ],
+    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
+)
+def test_a_box_that_trembles_at_the_least_size_is_one_incident(
+    make_tracks: Any, rule: dict[str, Any], fps: float
+) -> None:
+    settings = RulesSettings.model_validate(scene({**rule, "min_area": 0.01}))
+    engine = RuleEngine(settings, labels=("person",), new_id=lambda: "1")
+    rng = np.random.default_rng(1)
+    speed = 4.0 if rule["kind"] in ("speed", "wrong-way") else 0.0
+    alerts = []
+    for number in range(int(20 * fps)):
+        time_s = number / fps
+        scale = 1 + 0.05 * rng.normal() if time_s < 14 else 0.9  # then it is too small for good
+        # About its centre, so that only the size trembles.
+        row = (1, 1, 420 + speed * time_s, 300 + 50 * scale, 50 * scale, 100 * scale, 0, 0.9, time_s)
+        alerts += engine.update(make_tracks([row]), time_s, time_s, (1000, 500))
+    assert [alert.phase.value for alert in alerts] == ["start", "end"]
+    assert alerts[1].time_s == pytest.approx(16.0, abs=0.9)
+
+
+def test_a_wrong_size_delays_no_other_end(play: Any, walk: Any) -> None:
+    def story(**more: Any) -> list[tuple[str, str, float]]:
+        stays = walk([(0, 350, 300), (1, 450, 300), (6, 450, 300), (7, 350, 300), (9, 350, 300)])
+        story: list[tuple[str, str, float]] = play(scene(enters(when=["inside"], **more)), [stays]).story
+        return story
+
+    assert story(min_area=0.0015) == story()
+
+
 def test_a_class_that_the_model_does_not_have_is_refused_with_the_nearest_name() -> None:
     settings = RulesSettings.model_validate(scene(enters(labels=["persn"])))
     with pytest.raises(ConfigError, match=r"rule zone-yard labels: .*'persn'; did you mean person\?"):
