@@ -93,11 +93,17 @@ def demo(
 @app.command()
 def check(config: ConfigFile) -> None:
     """Check a configuration and the files that it names; exit 78 and a line per fault if there are any."""
-    from agent.app import check_config
+    from agent.config_check import check_config
     from agent.doctor.installation import installation_of
+    from agent.doctor.machine import unit_properties, unit_runs
 
-    with installation_of(config).credentials():
-        check_config(config)
+    installation = installation_of(config)
+    service_runs = unit_runs(unit_properties(installation.unit))
+    with installation.credentials():
+        checked = check_config(config, tpu_in_use=service_runs)
+    for name, camera in checked.cameras.items():
+        if service_runs and camera.detector.device != "cpu":
+            print(f"{config} cameras.{name}.detector: not tried, the running service holds its device")
     print(f"{config}: ok")
 
 

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.prompt import Prompt
 
 from agent.alerts.settings import BrokerSettings
-from agent.app import check_config
 from agent.capture.discover import FoundCamera, v4l2_cameras
 from agent.capture.settings import SourceSettings
 from agent.config import make_section
+from agent.config_check import check_config
 from agent.errors import ConfigError, StorageError
 
 MOTION = "motion"

@@ -25,16 +25,22 @@ _MEASURE_S = 1.5
 _SLOW_MS = 200.0
 
 
-def check_model(config: Path, camera: str, settings: CameraSettings) -> Iterator[Finding]:
+def check_model(
+    config: Path, camera: str, settings: CameraSettings, *, service_runs: bool = False
+) -> Iterator[Finding]:
     """Load and time a camera's detector in a child process.
 
     Args:
         config: the configuration file.
         camera: name in it.
         settings: of that camera.
+        service_runs: whether the agent runs, which then holds an Edge TPU.
     """
     command = [sys.executable, "-m", "agent.doctor.inference", str(config), camera]
     name = settings.detector.model.name if settings.detector.model else "motion detector"
+    if service_runs and settings.detector.device != "cpu":
+        yield ok(f"{name} on {settings.detector.device}: held by the running service")
+        return
     advice = "edgetrack-convert inspect shows what is in the file; convert it again"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)

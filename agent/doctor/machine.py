@@ -162,6 +162,15 @@ def unit_properties(unit: str) -> Mapping[str, str]:
     return dict(line.partition("=")[::2] for line in lines if "=" in line)
 
 
+def unit_runs(state: Mapping[str, str]) -> bool:
+    """Whether a unit runs, and so holds its cameras and devices.
+
+    Args:
+        state: from `unit_properties`.
+    """
+    return state.get("ActiveState") in ("active", "reloading")
+
+
 def check_unit(unit: str, state: Mapping[str, str]) -> Iterator[Finding]:
     """How the service is.
 

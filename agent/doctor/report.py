@@ -15,12 +15,13 @@ from rich.text import Text
 from agent.alerts.publisher import outbox_path
 from agent.alerts.settings import OutboxSettings
 from agent.config import Config, load_config
+from agent.config_check import named_faults
 from agent.doctor.broker import check_connection, check_persistence
 from agent.doctor.camera import check_camera
 from agent.doctor.devices import check_edge_tpu, check_libedgetpu, check_permissions
 from agent.doctor.finding import Check, Finding, Level, fail, ok, run_checks
 from agent.doctor.inference import check_model
-from agent.doctor.installation import installation_of
+from agent.doctor.installation import Installation, installation_of
 from agent.doctor.machine import (
     check_clock,
     check_disk,
@@ -29,9 +30,11 @@ from agent.doctor.machine import (
     check_unit,
     check_wear,
     unit_properties,
+    unit_runs,
 )
 from agent.errors import ConfigError
 
+_ADVICE = "mend the line; `edgetrack-agent example` shows every setting"
 _STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
 
@@ -41,18 +44,20 @@ def diagnose(path: Path | None) -> Iterator[Finding]:
     Args:
         path: the configuration; None looks at the machine only.
     """
+    installation = installation_of(path)
+    unit = unit_properties(installation.unit)
+    service_runs = unit_runs(unit)
     config, faults = _load(path)
     yield from run_checks({"python": check_python})
     if path is not None:
-        yield from run_checks({"configuration": lambda: faults or [ok(f"{path}: no fault")]})
+        check = partial(_check_named, path, config, installation, service_runs=service_runs)
+        yield from run_checks({"configuration": lambda: faults or check()})
     cameras = list(config.cameras.values()) if config else []
     devices = {camera.detector.device for camera in cameras}
     tpu_wanted = bool(devices - {"cpu"})
     groups = {"plugdev"} if tpu_wanted else set()
     if any(camera.kind in ("v4l2", "picamera") for camera in cameras):
         groups.add("video")
-    installation = installation_of(path)
-    unit = unit_properties(installation.unit)
     outbox = config.outbox if config else OutboxSettings()
     outbox_file = outbox_path(outbox, config.device if config else "device")
     if installation.state is not None and outbox.path is None:
@@ -76,7 +81,7 @@ def diagnose(path: Path | None) -> Iterator[Finding]:
                 "persistence": partial(check_persistence, config.broker),
             }
         )
-        yield from _cameras(path, config, service_runs=unit.get("ActiveState") == "active")
+        yield from _cameras(path, config, service_runs=service_runs)
 
 
 def _load(path: Path | None) -> tuple[Config | None, list[Finding]]:
@@ -85,10 +90,28 @@ def _load(path: Path | None) -> tuple[Config | None, list[Finding]]:
     try:
         return load_config(path), []
     except ConfigError as error:
-        advice = "mend the line; `edgetrack-agent example` shows every setting"
-        return None, [fail(fault, advice) for fault in error.faults]
+        return None, [fail(fault, _ADVICE) for fault in error.faults]
     except Exception as error:  # noqa: BLE001 - it is reported as a finding, and the machine is looked at
         return None, [fail(f"{path}: {type(error).__name__}: {error}", "report this as a bug")]
+
+
+def _check_named(
+    path: Path, config: Config | None, installation: Installation, *, service_runs: bool
+) -> Iterator[Finding]:
+    """What the configuration names, where no other check looks at it: the page's needs, rules, trackers."""
+    if config is None:
+        return
+    with installation.credentials():
+        faults = [
+            fault
+            for fault in named_faults(path, config, tpu_in_use=service_runs)
+            if fault.part in ("page", "rules", "tracker")
+        ]
+    for fault in faults:
+        where = f"{fault.where}: " if fault.where else ""
+        yield fail(f"{where}{fault.error.where}: {fault.error.problem}", fault.error.hint or _ADVICE)
+    if not faults:
+        yield ok(f"{path}: no fault")
 
 
 def _cameras(path: Path, config: Config, *, service_runs: bool) -> Iterator[Finding]:
@@ -101,7 +124,9 @@ def _cameras(path: Path, config: Config, *, service_runs: bool) -> Iterator[Find
         for found in pool.map(lambda item: list(run_checks(dict([item]))), checks.items()):
             yield from found
     for name, camera in config.cameras.items():
-        yield from run_checks({f"model {name}": partial(check_model, path, name, camera)})
+        yield from run_checks(
+            {f"model {name}": partial(check_model, path, name, camera, service_runs=service_runs)}
+        )
 
 
 def show(path: Path | None, *, as_json: bool) -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import check_config
 from agent.capture.discover import FoundCamera, camera_name, v4l2_cameras
+from agent.config_check import check_config
 from agent.errors import ConfigError, StorageError
 from agent.first_config import Answers, default_device, first_config, write_first_config
 
