@@ -1,8 +1,8 @@
 """What single operators ask for before the Edge TPU takes them.
 
-Source: the table of supported operations at coral.ai/docs/edgetpu/models-intro. Two limits are not documented
-and were found by comparing models before and after the compiler: TRANSPOSE of more than 60,000 elements, and
-RESIZE_BILINEAR from 1×1 or by more than 8, stay on the CPU.
+Source: the table of supported operations at coral.ai/docs/edgetpu/models-intro; for runtimes before 13, its
+older versions. Two limits are not documented and were found by comparing models before and after the compiler:
+TRANSPOSE of more than 60,000 elements, and RESIZE_BILINEAR from 1×1 or by more than 8, stay on the CPU.
 """
 
 from __future__ import annotations
@@ -200,6 +200,50 @@ def _resize_bilinear(operator: Operator, inputs: Tensors, outputs: Tensors) -> R
     return None
 
 
+def _squeeze(operator: Operator, inputs: Tensors, outputs: Tensors) -> Reason | None:
+    """The table: [y][x][z] = 1,5,10 is taken, 5,1,10 is not."""
+    data, result = inputs[0] if inputs else None, outputs[0] if outputs else None
+    if data is None or result is None or _without_leading(data.shape) == _without_leading(result.shape):
+        return None
+    return Reason(
+        "relayout",
+        f"takes an axis of 1 out of the middle of {list(data.shape)}; only leading ones may go",
+        "use RESHAPE",
+    )
+
+
+def _without_leading(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape from its first axis over 1 on."""
+    return tuple(shape[next((i for i, size in enumerate(shape) if size != 1), len(shape)) :])
+
+
+def _plane_reduction(operator: Operator, inputs: Tensors, outputs: Tensors) -> Reason | None:
+    """Before runtime 13: a MEAN over height and width only."""
+    data = inputs[0] if inputs else None
+    if data is None or len(inputs) < 2:
+        return None
+    last = len(data.shape) - 1
+    if last in (_axes(inputs[1], len(data.shape)) or []):
+        return Reason(
+            "runtime",
+            "a mean over channels needs Edge TPU runtime 13",
+            "compile for runtime 13, or use a 1×1 CONV_2D with constant weights",
+        )
+    return None
+
+
+def _plane_padding(operator: Operator, inputs: Tensors, outputs: Tensors) -> Reason | None:
+    """Before runtime 13: a PAD of height and width only."""
+    values = inputs[1].values() if len(inputs) > 1 and inputs[1] is not None else None
+    if values is not None and values.ndim == 2 and len(values) and np.any(values[-1]):
+        return Reason(
+            "runtime",
+            "padding of channels needs Edge TPU runtime 13",
+            "compile for runtime 13, or use CONCATENATION with a constant of zeros",
+        )
+    return None
+
+
 def _prelu(operator: Operator, inputs: Tensors, outputs: Tensors) -> Reason | None:
     alpha = inputs[1] if len(inputs) > 1 else None
     if alpha is not None and any(size > 1 for size in alpha.shape[:-1]):
@@ -223,8 +267,12 @@ OPERATOR_RULES: dict[str, Rule] = {
     "RESIZE_BILINEAR": _resize_bilinear,
     "SOFTMAX": _softmax,
     "SPLIT": _batch_axis,
+    "SQUEEZE": _squeeze,
     "STRIDED_SLICE": _strided_slice,
     "SUM": _reduction,
     "TRANSPOSE": _transpose,
 }
 """What one operator asks for beyond the rules for all."""
+
+RULES_BEFORE_13: dict[str, Rule] = {"MEAN": _plane_reduction, "PAD": _plane_padding}
+"""What one operator asks for besides where the model must run on an Edge TPU runtime below 13."""

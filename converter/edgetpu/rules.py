@@ -7,7 +7,7 @@ edgetpu_compiler prints.
 from __future__ import annotations
 
 from converter.edgetpu.op_table import OperatorFacts
-from converter.edgetpu.operator_rules import OPERATOR_RULES, Tensors, present
+from converter.edgetpu.operator_rules import OPERATOR_RULES, RULES_BEFORE_13, Tensors, present
 from converter.edgetpu.reason import GENERAL_ADVICE, UNSUPPORTED_ADVICE, Reason
 from converter.tflite_model.structure import EDGETPU_CUSTOM_OP, Operator, Subgraph, Tensor
 
@@ -53,8 +53,12 @@ def obstacle(
         reason = rule(operator, inputs, outputs)
         if reason is not None:
             return reason
-    own = OPERATOR_RULES.get(operator.name)
-    return own(operator, inputs, outputs) if own else None
+    for rules in (OPERATOR_RULES, RULES_BEFORE_13 if min_runtime < 13 else {}):
+        own = rules.get(operator.name)
+        reason = own(operator, inputs, outputs) if own else None
+        if reason is not None:
+            return reason
+    return None
 
 
 def _named(tensor: Tensor) -> str:

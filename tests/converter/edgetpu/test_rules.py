@@ -63,6 +63,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("pad the batch", {"name": "PAD", "params": ([[0, 1], [1, 1], [0, 0], [0, 0]],)}, "batch"),
     ("pack along 1", {"name": "PACK", "axis": 1}, ""),
     ("pack along the batch", {"name": "PACK", "axis": 0}, "batch"),
+    ("squeeze of leading ones", {"name": "SQUEEZE", "shape": (1, 1, 5, 10), "result": (5, 10)}, ""),
+    ("squeeze to one row", {"name": "SQUEEZE", "shape": (1, 1, 1, 10), "result": (1, 10)}, ""),
+    ("squeeze of the batch", {"name": "SQUEEZE", "shape": (1, 5, 1, 10), "result": (5, 1, 10)}, ""),
+    ("squeeze to one number", {"name": "SQUEEZE", "shape": (1, 1, 1, 1), "result": ()}, ""),
+    ("squeeze of an inner", {"name": "SQUEEZE", "shape": (1, 5, 1, 10), "result": (1, 5, 10)}, "relayout"),
+    ("squeeze of the last", {"name": "SQUEEZE", "shape": (1, 5, 10, 1), "result": (5, 10)}, "relayout"),
     ("tile", {"name": "TILE", "params": ([1, 2, 1, 1],)}, ""),
     ("unsupported", {"name": "ELU"}, "unsupported"),
     ("unheard of", {"name": "NO_SUCH_OPERATOR"}, "unsupported"),
@@ -182,6 +188,26 @@ def test_older_runtime_takes_fewer_operators(maker: Any) -> None:
     reason = judged(maker, 13)
     assert reason is not None
     assert reason.code == "runtime"
+
+
+@pytest.mark.parametrize("min_runtime", [10, 12, 13])
+@pytest.mark.parametrize(
+    ("name", "params", "plane"),
+    [
+        ("MEAN", [1, 2], True),
+        ("MEAN", [2, 3], False),
+        ("MEAN", [-1], False),
+        ("PAD", [[0, 0], [1, 1], [2, 0], [0, 0]], True),
+        ("PAD", [[0, 0], [0, 0], [0, 0], [0, 4]], False),
+    ],
+)
+def test_runtimes_before_13_reduce_and_pad_the_plane_only(
+    maker: Any, name: str, params: list[Any], plane: bool, min_runtime: int
+) -> None:
+    add(maker, name, (1, 8, 8, 4), (1, 8, 8, 4), params)
+    reason = judged(maker, min_runtime)
+    assert (reason.code if reason else "") == ("" if plane or min_runtime == 13 else "runtime")
+    assert reason is None or "compile for runtime 13" in reason.advice
 
 
 def test_custom_operator_stays_and_is_named(maker: Any) -> None:
