@@ -17,8 +17,8 @@ from typing import Any
 
 from agent.errors import ConfigError
 from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec
+from models.architectures.pixels import PIXEL_MEAN, PIXEL_STD
 
-PIXEL_MEAN, PIXEL_STD = 127.5, 127.5
 """A pixel p enters as (p - mean) / std, in -1..1."""
 
 

@@ -25,9 +25,7 @@ from typing import Any
 
 from agent.errors import ConfigError
 from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec
-
-PIXEL_MEAN, PIXEL_STD = 127.5, 127.5
-"""A pixel p enters as (p - mean) / std, in -1..1."""
+from models.architectures.pixels import PIXEL_MEAN, PIXEL_STD
 
 _FIRST_SCORE_BIAS = -4.6
 """Scores start at 0.01, so that the many empty cells do not drown the first steps (Lin et al., Focal Loss,

@@ -15,14 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from agent.errors import ConfigError
-from agent.records import FloatArray, ImageArray
 from agent.vision.model_spec import InputSpec, ModelSpec, OutputSpec
+from models.architectures.pixels import PIXEL_MEAN, PIXEL_STD
 
-PIXEL_MEAN, PIXEL_STD = 127.5, 127.5
-"""A pixel p enters as (p - mean) / std, in -1..1."""
 _STRIPS = 4
 
 
@@ -83,14 +79,6 @@ def build_embedding(shape: EmbeddingShape) -> Any:
     x = layers.Flatten(name="parts")(x)  # (B, 512)
     embedding = layers.Dense(shape.length, name="embedding")(x)  # (B, 64)
     return keras.Model(crop, embedding, name="embedding")
-
-
-def to_input(images: ImageArray) -> FloatArray:
-    """(N, H, W, 3) uint8, BGR, as the model's float32 RGB in -1..1."""
-    scaled: FloatArray = (images[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(
-        PIXEL_STD
-    )
-    return scaled
 
 
 def embedding_spec(name: str, shape: EmbeddingShape) -> ModelSpec:

@@ -120,7 +120,7 @@ def evaluate_embedding(model: Path, data: Path) -> dict[str, EmbeddingScores]:
 
 def embed_with_keras(model: Any, images: ImageArray, batch_size: int = 512) -> FloatArray:
     """(N, D) float32 of (N, H, W, 3) uint8 BGR crops."""
-    from models.architectures.embedding import to_input
+    from models.architectures.pixels import to_input
 
     parts = [
         np.asarray(model(to_input(images[start : start + batch_size]), training=False))

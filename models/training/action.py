@@ -13,7 +13,7 @@ from agent.errors import DataError, StorageError
 from agent.records import FloatArray
 from agent.vision.model_spec import ModelSpec, save_spec
 from models.actions.example_file import load_examples
-from models.actions.examples import ACTION_LABELS, ActionExamples
+from models.actions.examples import ACTION_LABELS, ActionExamples, joined
 from models.architectures.action import build_action_model, occupancy_maps
 from models.architectures.kinds import ActionKind
 from models.evaluate.classification import score_classes
@@ -56,11 +56,11 @@ def train_action(settings: ActionTraining, on_step: OnStep | None = None) -> Tra
     import keras
     import tensorflow as tf
 
-    data, held_out = load_examples(settings.data), load_examples(settings.held_out)
+    data, held_out = (joined(map(load_examples, files)) for files in (settings.data, settings.held_out))
     if len(data) < settings.batch_size:
         raise DataError(
-            str(settings.data), f"expected {settings.batch_size} examples or more, got {len(data)}",
-            "lower batch_size",
+            ", ".join(map(str, settings.data)),
+            f"expected {settings.batch_size} examples or more, got {len(data)}", "lower batch_size",
         )  # fmt: skip
     run = RunFolder(settings.output, settings.model_dump(mode="json", exclude={"output"}))
     keras.utils.set_random_seed(settings.seed)

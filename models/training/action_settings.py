@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from agent.settings import Section
 from models.architectures.kinds import ActionKind
@@ -13,12 +13,20 @@ from models.architectures.kinds import ActionKind
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
+def _one_or_more(given: Any) -> Any:
+    return given if isinstance(given, list | tuple) else [given]
+
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+"""One file, or a list of them."""
+
+
 class ActionTraining(Section):
     """`edgetrack-models train action --config FILE`."""
 
-    data: Path
-    """`.npz` of `edgetrack-models scene actions`."""
-    held_out: Path
+    data: Files
+    """`.npz` of `edgetrack-models scene actions`; of several all examples are learnt."""
+    held_out: Files
     """The same of other scenes; decides when the training ends and which weights are kept."""
     output: Path = Path("runs/action")
     """Folder of the run; a training that was killed goes on from it."""

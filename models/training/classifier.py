@@ -13,13 +13,13 @@ from agent.errors import DataError, StorageError
 from agent.records import FloatArray, ImageArray, IntArray
 from agent.vision.model_spec import save_spec
 from models.architectures.classifier import (
-    PIXEL_MEAN,
-    PIXEL_STD,
     ClassifierShape,
     build_classifier,
     classifier_spec,
 )
+from models.architectures.pixels import to_input
 from models.data.classification_set import ClassificationSet, load_classification_set, split
+from models.data.shift import shifted_and_mirrored
 from models.training.classifier_settings import ClassifierTraining
 from models.training.fit import Fit, OnStep, Schedule, fit
 from models.training.run_folder import RunFolder
@@ -88,14 +88,6 @@ def _save_inputs(path: Path, data: ClassificationSet) -> None:
         np.savez_compressed(path, x=to_input(data.images), y=data.classes)
     except OSError as error:
         raise StorageError(str(path), f"expected to write arrays, got {error.strerror or error}") from error
-
-
-def to_input(images: ImageArray) -> FloatArray:
-    """(N, H, W, 1 or 3) uint8, BGR, as the model's float32 RGB in -1..1."""
-    scaled: FloatArray = (images[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(
-        PIXEL_STD
-    )
-    return scaled
 
 
 def predict(model: Any, data: ClassificationSet, batch_size: int = 256) -> FloatArray:
@@ -168,16 +160,7 @@ def _batches(
 def _augment(images: ImageArray, settings: ClassifierTraining, rng: np.random.Generator) -> ImageArray:
     """(B, H, W, C) shifted, mirrored, recoloured and partly greyed at random."""
     count, height, width, _ = images.shape
-    reach = settings.shift_px
-    if reach:
-        padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), "edge")
-        down, right = rng.integers(0, 2 * reach + 1, (2, count, 1, 1))
-        rows = down + np.arange(height)[None, :, None]
-        columns = right + np.arange(width)[None, None, :]
-        images = padded[np.arange(count)[:, None, None], rows, columns]
-    if settings.flip:
-        mirrored = rng.random(count) < 0.5
-        images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    images = shifted_and_mirrored(images, settings.shift_px, settings.flip, rng)
     if settings.colour > 0:
         images = _recoloured(images, settings.colour, rng)
     if settings.erase > 0:

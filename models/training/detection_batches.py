@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.records import FloatArray, ImageArray, IntArray
-from models.architectures.detector import PIXEL_MEAN, PIXEL_STD
+from models.architectures.pixels import to_input
 from models.data.augment import Example, Letterbox, Step, run, training_steps
 from models.data.detection_set import DetectionSet, read_picture
 
@@ -69,14 +69,6 @@ class PictureCache:
                 self._room -= image.nbytes
                 self._kept[path] = image
         return image
-
-
-def to_input(image: ImageArray) -> FloatArray:
-    """(H, W, 3) uint8 BGR as the model's float32 RGB."""
-    scaled: FloatArray = (image[..., ::-1].astype(np.float32) - np.float32(PIXEL_MEAN)) / np.float32(
-        PIXEL_STD
-    )
-    return scaled
 
 
 def epoch_batches(

@@ -10,7 +10,8 @@ import numpy as np
 
 from agent.errors import DataError, StorageError
 from agent.vision.model_spec import save_spec
-from models.architectures.embedding import EmbeddingShape, build_embedding, embedding_spec, to_input
+from models.architectures.embedding import EmbeddingShape, build_embedding, embedding_spec
+from models.architectures.pixels import to_input
 from models.data.classification_set import ClassificationSet, load_classification_set
 from models.evaluate.embedding import embed_with_keras, score_set
 from models.training.embedding_batches import IdentityBatches

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from agent.records import FloatArray, ImageArray, IntArray
-from models.architectures.embedding import to_input
+from models.architectures.pixels import to_input
 from models.data.classification_set import ClassificationSet
 from models.data.identities import groups_of
+from models.data.shift import shifted_and_mirrored
 from models.training.embedding_settings import EmbeddingTraining
 
 
@@ -107,17 +108,8 @@ def other_camera(images: ImageArray, strength: float, rng: np.random.Generator) 
 
 def vary(images: ImageArray, settings: EmbeddingTraining, rng: np.random.Generator) -> ImageArray:
     """(B, H, W, 3) shifted, mirrored, lit otherwise and partly covered at random."""
-    count, height, width, _ = images.shape
-    reach = settings.shift_px
-    if reach:
-        padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), "edge")
-        down, right = rng.integers(0, 2 * reach + 1, (2, count, 1, 1))
-        rows = down + np.arange(height)[None, :, None]
-        columns = right + np.arange(width)[None, None, :]
-        images = padded[np.arange(count)[:, None, None], rows, columns]
-    if settings.flip:
-        mirrored = rng.random(count) < 0.5
-        images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    count = len(images)
+    images = shifted_and_mirrored(images, settings.shift_px, settings.flip, rng)
     if settings.light > 0:
         gain = 1 + settings.light * rng.uniform(-1, 1, (count, 1, 1, 1)).astype(np.float32)
         shift = 127.5 * settings.light * rng.uniform(-1, 1, (count, 1, 1, 1)).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="KEY=VALUE, over the file; may be repeated.", metavar="KEY=VALUE"),
 ]
+
+_LINE_EVERY_S = 30.0
 
 
 def read_settings(kind: type[Settings], config: Path | None, overrides: list[str]) -> Settings:
@@ -85,12 +88,29 @@ def quiet_tensorflow() -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int], None]]:
-    """A bar on standard error, advanced by each call; silent where that is no terminal."""
+    """A bar on standard error, advanced by each call; where that is no terminal, a line every half minute."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield _Lines()
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("start", total=None)
         yield lambda text, total: bar.update(task, advance=1, total=total, description=text)
+
+
+class _Lines:
+    """Progress for logs."""
+
+    def __init__(self) -> None:
+        self._done, self._told_s = 0, time.monotonic()
+
+    def __call__(self, text: str, total: int) -> None:
+        self._done += 1
+        now_s = time.monotonic()
+        if now_s - self._told_s >= _LINE_EVERY_S:
+            self._told_s = now_s
+            print(f"{text}, {self._done} of {total}", file=sys.stderr, flush=True)

@@ -51,6 +51,15 @@ def test_training_lowers_the_loss(files: tuple[Path, Path], tmp_path: Path, kind
         assert stored["x"].shape[1:] == shape
 
 
+def test_all_of_several_files_are_learnt(files: tuple[Path, Path], tmp_path: Path) -> None:
+    lengths = [len(load_examples(file)) for file in files]
+    steps: set[int] = set()
+    settings = _settings(files, tmp_path / "run", data=list(files), epochs=1)
+    train_action(settings, lambda _text, total: steps.add(total))
+    assert steps == {sum(lengths) // 16}
+    assert sum(lengths) // 16 > lengths[0] // 16
+
+
 class _PowerCutError(Exception):
     """Stands for the power going."""
 

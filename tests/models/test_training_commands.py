@@ -12,10 +12,11 @@ import models.training
 from agent.errors import ConfigError, DataError
 from models.cli import app
 from models.data.formats import load_detection_set
+from models.training import options
 from models.training.action_settings import ActionTraining
 from models.training.classifier_settings import ClassifierTraining
 from models.training.detector_settings import DetectorTraining
-from models.training.options import read_settings
+from models.training.options import progress, read_settings
 
 CONFIGS = Path(models.training.__file__).parent / "configs"
 
@@ -109,3 +110,16 @@ def test_tensorflow_starts_without_its_lines() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment, check=True)
     assert done.stderr == ""
+
+
+def test_progress_is_lines_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress() as step:
+        step("epoch 1/2 loss 1.000", 4)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(options, "_LINE_EVERY_S", 0.0)
+    with progress() as step:
+        step("epoch 1/2 loss 1.000", 4)
+        step("epoch 1/2 loss 0.900", 4)
+    assert capsys.readouterr().err == "epoch 1/2 loss 1.000, 1 of 4\nepoch 1/2 loss 0.900, 2 of 4\n"
