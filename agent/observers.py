@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,12 +19,14 @@ from agent.recording import RecordedFrame, RecordingHeader, RecordingWriter
 from agent.rules.settings import RulesSettings
 from agent.vision.annotate import Annotator
 
+log = logging.getLogger("edgetrack")
+
 
 class AnnotatedVideo:
     """Writes every frame with what was seen on it to a video, and that of the last alert as a picture.
 
     Args:
-        path: of the video (.mp4); the picture lies beside it as .png.
+        path: of the video (.mp4); the picture lies beside it as .png. See `free_path` for one that exists.
         settings: whose zones and tripwires are drawn.
         labels: class names.
         fps: of the video.
@@ -65,6 +69,7 @@ class AnnotatedVideo:
 
     def _open(self, size: tuple[int, int]) -> cv2.VideoWriter:
         make_folder(self.path.parent)
+        self.path = free_path(self.path)
         writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self._fps or 15.0, size)
         if not writer.isOpened():
             raise StorageError(str(self.path), "expected a file that can be written, got none")
@@ -84,7 +89,7 @@ class Recorder:
     """Writes detections and tracks of every frame to a recording.
 
     Args:
-        path: of the recording; its folder is made.
+        path: of the recording; its folder is made. See `free_path` for one that exists.
         camera: its name.
         detector: whose class names and score levels are kept.
         actions: names of what tracks do.
@@ -96,7 +101,7 @@ class Recorder:
     def __init__(self, path: Path, camera: str, detector: Detector, actions: tuple[str, ...] = ()) -> None:
         make_folder(path.parent)
         header = RecordingHeader(camera, detector.labels, detector.score_levels, actions)
-        self._writer = RecordingWriter(path, header)
+        self._writer = RecordingWriter(free_path(path), header)
 
     def __call__(self, step: Step) -> None:
         frame = step.frame
@@ -133,6 +138,18 @@ def make_folder(path: Path) -> None:
         raise StorageError(
             str(path), f"expected a folder that can be written, got {error.strerror}"
         ) from error
+
+
+def free_path(path: Path) -> Path:
+    """The path, or where it exists the first of NAME-2, NAME-3 … that does not.
+
+    So nothing is written over that an earlier run saw, or this one before it took its configuration anew.
+    """
+    names = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    free = next(name for name in chain([path], names) if not name.exists())
+    if free != path:
+        log.info("%s is there already; what is seen now goes to %s", path, free.name)
+    return free
 
 
 class ProgressBars:

@@ -58,6 +58,7 @@ def run_demo(broker_url: str | None, output: Path, seconds: float | None) -> int
             if seconds is not None and step.frame.time_s >= seconds:
                 stop.set()
 
+        (output / f"{CAMERA}.mp4").unlink(missing_ok=True)
         app = App(
             config,
             annotate=output,

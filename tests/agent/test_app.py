@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agent.config import Config, load_config
 from agent.detect.motion import MotionDetector
 from agent.operations import Operations
 from agent.pipeline import Step
+from agent.recording import Recording
 from tests.conftest import Mosquitto
 
 CONFIG = """\
@@ -40,6 +42,25 @@ def config(mosquitto: Mosquitto, tmp_path: Path) -> Config:
 
 def cameras() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name in ("front", "back")]
+
+
+def test_what_an_earlier_run_recorded_stays_and_the_next_one_goes_beside_it(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept: dict[Path, bytes] = {}
+    for number in range(1, 4):  # as after a reload: a new application on the same folders
+        with caplog.at_level(logging.INFO):
+            App(config, record=tmp_path / "recorded", annotate=tmp_path / "seen").run(threading.Event())
+        mark = "" if number == 1 else f"-{number}"
+        recording, video = tmp_path / f"recorded/front{mark}.ndjson", tmp_path / f"seen/front{mark}.mp4"
+        assert len(list(Recording(recording))) == FRAMES
+        capture = cv2.VideoCapture(str(video))
+        assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == FRAMES
+        capture.release()
+        assert {path: path.read_bytes() for path in kept} == kept
+        kept |= {path: path.read_bytes() for path in (recording, video)}
+    assert len(list((tmp_path / "recorded").iterdir())) == len(list((tmp_path / "seen").iterdir())) == 6
+    assert "recorded/front.ndjson is there already; what is seen now goes to front-2.ndjson" in caplog.text
 
 
 def test_a_camera_at_one_frame_for_long_stops_neither_itself_nor_the_others(
