@@ -10,8 +10,8 @@
 
 An alert is confirmed to the broker when the loop asks for the next one: with `client_id` and
 `keep_session_s` one that a crash interrupted comes again. Repeats are dropped by their id, and gaps in a
-device's numbers are told. Where devices are configured with `broker.acknowledge: receiver`, one receiver is
-to be made with `acknowledge=True`: it tells them which alerts they may forget.
+device's numbers are told, unless they close within 10 s. Where devices are configured with
+`broker.acknowledge: receiver`, one receiver with `acknowledge=True` tells them which they may forget.
 
 Several receivers of one `share_group` split the alerts between them. `only` says which alerts are wanted;
 `events` tells of gaps, of devices that come and go and, where asked for, of pictures and of all objects in
@@ -21,6 +21,7 @@ sight beside them.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -41,14 +42,8 @@ from agent.alerts.settings import BrokerSettings
 from agent.alerts.topics import Topics
 from agent.alerts.track_stream import TracksPayload
 from agent.backoff import Backoff
-from agent.client_events import (
-    AlertFilter,
-    DeviceStatus,
-    Event,
-    SequenceCheck,
-    SequenceGap,
-    SnapshotPicture,
-)
+from agent.client_events import AlertFilter, DeviceStatus, Event, SequenceGap, SnapshotPicture
+from agent.client_gaps import GRACE_S, SequenceCheck
 from agent.errors import BrokerError, ConfigError
 
 __all__ = [
@@ -84,6 +79,7 @@ class AlertClient:
         acknowledge: tell devices, as their `broker.acknowledge: receiver` asks for, which alerts were taken.
         only: the alerts that are wanted; the others count for gaps and are confirmed.
         snapshots, tracks: whether `events` gives the pictures of alerts and the stream of tracks too.
+        gap_grace_s: how long a number may be passed over until a gap is told: cameras overtake each other.
 
     Raises:
         ConfigError: a kept session without a `client_id`; a name that is no topic level.
@@ -102,6 +98,7 @@ class AlertClient:
         only: AlertFilter | None = None,
         snapshots: bool = False,
         tracks: bool = False,
+        gap_grace_s: float = GRACE_S,
     ) -> None:
         if keep_session_s and client_id is None:
             raise ConfigError(
@@ -124,7 +121,8 @@ class AlertClient:
         self._only = only or AlertFilter()
         self._sees_all = camera == "+" and share_group is None
         self._receipts = Receipts(broker.topic_root) if acknowledge else None
-        self._check = SequenceCheck()
+        self._check = SequenceCheck(gap_grace_s)
+        self._listened_s = 0.0  # a caller that takes its time does not make alerts late
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._waker: Waker | None = None
         self._closed = threading.Event()
@@ -133,8 +131,6 @@ class AlertClient:
         self._in_hand: Message | None = None
         self.repeats = 0
         """Alerts that came again and were dropped."""
-        self.missing = 0
-        """Alerts in gaps so far."""
         self.invalid = 0
         """Messages that were not what their topic promises."""
 
@@ -180,6 +176,15 @@ class AlertClient:
         self._session, self._waker = session, waker
         return self
 
+    @property
+    def missing(self) -> int:
+        """Alerts that were passed over and have not come so far; what comes late is taken off again."""
+        return self._check.missing
+
+    def untold_gaps(self) -> list[SequenceGap]:
+        """Gaps whose grace is not over, for one who stops listening now; they are told by this."""
+        return self._check.due(math.inf)
+
     def alerts(self, timeout_s: float | None = None) -> Iterator[AlertPayload]:
         """Alerts as they come, each once; gaps and states of devices are logged.
 
@@ -214,6 +219,9 @@ class AlertClient:
                     yield event
                     last_s = time.monotonic()
                 self._confirm()
+            for gap in self._check.due(self._listened_s):
+                yield gap
+                last_s = time.monotonic()
             if timeout_s is not None and time.monotonic() - last_s >= timeout_s:
                 return
 
@@ -228,7 +236,9 @@ class AlertClient:
             if self._session is not None:
                 if self._receipts is not None:
                     self._receipts.send(self._session.publish)
+                started_s = time.monotonic()
                 events = self._session.step(0.2)
+                self._listened_s += time.monotonic() - started_s
                 self._backlog.extend(events.messages)
                 for refusal in {reason for _, reason in events.published if reason}:
                     _log.error("the broker refuses receipts: %s; check its access rules", refusal)
@@ -282,10 +292,8 @@ class AlertClient:
         self._ids[alert.id] = None
         if len(self._ids) > _REMEMBERED_IDS:
             self._ids.popitem(last=False)
-        gap = self._check.see(alert.device, alert.sequence) if self._sees_all else None
-        if gap is not None:
-            self.missing += gap.last - gap.first + 1
-            yield gap
+        if self._sees_all:
+            self._check.see(alert.device, alert.camera, alert.sequence, self._listened_s)
         if self._only.takes(alert):
             yield alert
 

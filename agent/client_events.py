@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TypeAlias
@@ -13,12 +12,10 @@ from agent.alerts.track_stream import TracksPayload
 from agent.errors import ConfigError
 from agent.records import Phase
 
-_REMEMBERED_GAPS = 1_000
-
 
 @dataclass(frozen=True, slots=True)
 class SequenceGap:
-    """Alerts of a device that did not come (they may come late): lost, or dropped by a full outbox.
+    """Alerts of a device that did not come in time (they may come later): lost, or dropped by a full outbox.
 
     Args:
         device: its name.
@@ -121,30 +118,3 @@ class AlertFilter:
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-class SequenceCheck:
-    """Finds gaps in the numbers of each device."""
-
-    def __init__(self) -> None:
-        self._highest: dict[str, int] = {}
-        self._missing: OrderedDict[tuple[str, int], None] = OrderedDict()
-
-    def see(self, device: str, sequence: int) -> SequenceGap | None:
-        """Take the number of a new alert; the gap before it, if there is one.
-
-        The first alert of a device sets the beginning. A smaller number that was not missing means that the
-        device lost its outbox and counts anew.
-        """
-        highest = self._highest.get(device)
-        if (device, sequence) in self._missing:
-            del self._missing[device, sequence]
-            return None
-        self._highest[device] = sequence
-        if highest is None or sequence <= highest + 1:
-            return None
-        for number in range(max(highest + 1, sequence - _REMEMBERED_GAPS), sequence):
-            self._missing[device, number] = None
-        while len(self._missing) > _REMEMBERED_GAPS:
-            self._missing.popitem(last=False)
-        return SequenceGap(device, highest + 1, sequence - 1)

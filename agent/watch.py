@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def watch_alerts(broker_url: str | None, config: Path | None, options: WatchOpti
         limits = f", only {options.only}" if str(options.only) else ""
         _say(f"watching {broker.url}, topics {broker.topic_root}/{options.device or '+'}/+/alerts{limits}")
         screen = _Lines(options) if options.json_lines or not console.is_terminal else _Screen(console)
-        with screen:
+        with screen, _telling_gaps(client, screen):
             for event in client.events():
                 if isinstance(event, SnapshotPicture):
                     if folder is not None:
@@ -108,6 +109,16 @@ def _summary(client: AlertClient, shown: int, folder: SnapshotFolder | None, opt
         if folder.waiting:
             parts.append(f"{folder.waiting} that did not come")
     return ", ".join(parts)
+
+
+@contextmanager
+def _telling_gaps(client: AlertClient, screen: _Lines | _Screen) -> Iterator[None]:
+    """Show at the end what is missing by then."""
+    try:
+        yield
+    finally:
+        for gap in client.untold_gaps():
+            screen.show(gap)
 
 
 def _say(line: str) -> None:

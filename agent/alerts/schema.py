@@ -100,7 +100,8 @@ class AlertPayload(Part):
     incident: Ulid
     """Shared by start, updates and end of one incident."""
     sequence: Annotated[int, Field(ge=1)]
-    """Counts the device's alerts: a gap is a loss, a smaller number a device that lost its outbox."""
+    """Counts the device's alerts. Cameras may overtake each other: a number that never comes is a loss, one
+    that is not above the last of its own camera a device that lost its outbox."""
     device: str
     """Name of the device."""
     camera: str

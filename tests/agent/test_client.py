@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agent.alerts.messages import Message
 from agent.alerts.mqtt import Session
+from agent.alerts.publisher import AlertPublisher
 from agent.alerts.schema import AlertPayload, build_payload, new_id
-from agent.alerts.settings import BrokerSettings
-from agent.client import AlertClient, DeviceStatus, Event, SequenceCheck, SequenceGap
+from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.client import AlertClient, DeviceStatus, Event, SequenceGap
 from agent.errors import BrokerError, ConfigError
 from tests.agent.alerts.conftest import make_alert
 from tests.conftest import wait_until
@@ -64,14 +63,45 @@ def test_alerts_are_yielded_once_and_repeats_counted(broker: Broker, send: Calla
         assert client.repeats == 1
 
 
-def test_gap_is_told_before_the_alert_behind_it(broker: Broker, send: Callable[..., str]) -> None:
-    with AlertClient(BrokerSettings(url=broker.url)) as client:
+def test_gap_is_told_once_the_grace_is_over(broker: Broker, send: Callable[..., str]) -> None:
+    with AlertClient(BrokerSettings(url=broker.url), gap_grace_s=0.2) as client:
         ids = [send(5), send(8), send(3, device="yard")]
-        first, gap, second, other = take(client, 4)
+        events = take(client, 4)
+        (gap,) = [event for event in events if isinstance(event, SequenceGap)]
         assert gap == SequenceGap("porch", 6, 7)
         assert str(gap) == "porch: 2 alerts missing, numbers 6 to 7"
-        assert [getattr(event, "id", None) for event in (first, second, other)] == ids
+        assert [event.id for event in events if isinstance(event, AlertPayload)] == ids
         assert client.missing == 2
+        ids = [send(6), send(9)]
+        assert [event.id for event in take(client, 2) if isinstance(event, AlertPayload)] == ids
+        assert client.missing == 1
+
+
+def test_gap_whose_grace_is_not_over_is_told_on_demand(broker: Broker, send: Callable[..., str]) -> None:
+    with AlertClient(BrokerSettings(url=broker.url)) as client:
+        send(5)
+        send(8)
+        assert [type(event) for event in take(client, 2)] == [AlertPayload, AlertPayload]
+        assert client.untold_gaps() == [SequenceGap("porch", 6, 7)]
+        assert client.untold_gaps() == []
+
+
+def test_cameras_that_overtake_each_other_are_no_losses(broker: Broker, tmp_path: Path) -> None:
+    settings = BrokerSettings(url=broker.url, acknowledge="receiver")
+    publisher = AlertPublisher(settings, OutboxSettings(path=tmp_path / "outbox.sqlite"), "porch")
+    for camera in ("front", "front", "front", "back") * 10:
+        publisher.publish(make_alert(), camera)
+    with AlertClient(settings, acknowledge=True) as client, publisher:
+        events: list[Event] = []
+        for event in client.events(timeout_s=10.0):
+            events.append(event)
+            if sum(isinstance(event, AlertPayload) for event in events) == 40:
+                break
+        numbers = [event.sequence for event in events if isinstance(event, AlertPayload)]
+        assert sorted(numbers) == list(range(1, 41)) != numbers
+        assert not [event for event in events if isinstance(event, SequenceGap)]
+        assert client.missing == 0
+        assert client.untold_gaps() == []
 
 
 def test_one_camera_or_a_shared_subscription_sees_no_gaps(broker: Broker, send: Callable[..., str]) -> None:
@@ -173,23 +203,3 @@ def test_no_broker_is_one_clear_line() -> None:
 def test_kept_session_without_a_client_id_is_refused() -> None:
     with pytest.raises(ConfigError, match="client_id"):
         AlertClient(BrokerSettings(), keep_session_s=60)
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 10**9))
-def test_gaps_add_up_to_what_is_missing(arrives: list[bool], start: int) -> None:
-    check = SequenceCheck()
-    seen = [start + offset for offset, came in enumerate(arrives) if came]
-    missing: list[int] = []
-    for number in seen:
-        gap = check.see("porch", number)
-        if gap is not None:
-            missing += range(gap.first, gap.last + 1)
-    expected = set(range(seen[0], seen[-1] + 1)) - set(seen) if seen else set()
-    assert sorted(expected) == missing
-    assert all(check.see("porch", late) is None for late in missing)
-
-
-def test_numbers_that_start_anew_are_no_gap_and_gaps_behind_them_are_seen() -> None:
-    check = SequenceCheck()
-    assert [check.see("porch", number) for number in (100, 101, 1, 2)] == [None] * 4
-    assert check.see("porch", 5) == SequenceGap("porch", 3, 4)
