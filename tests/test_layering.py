@@ -39,6 +39,7 @@ JOINERS = (
     "client",
     "client_events",
     "client_gaps",
+    "client_gaps",
     "config",
     "config_check",
     "demo",
