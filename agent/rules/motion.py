@@ -11,12 +11,17 @@ from agent.rules.objects import ObjectTable
 
 _SAMPLES = 10
 _STEPS = 8
+_CADENCE_SHARE = 0.25
+"""Of the newest interval in the mean interval between frames: a single long one is a gap, not a cadence."""
+_LONGEST_REACH_S = 3.0
 
 
 class Motion:
     """Velocities as the slope of a straight line fitted to the places of the last seconds.
 
-    Places are kept every eighth of the window, so the cost does not depend on the frame rate.
+    Places are kept every eighth of the window, so the cost does not depend on the frame rate. Where frames
+    come so seldom that half of the window could hold no place but the newest, the last seconds are longer, up
+    to three: an object that is found in every frame has a velocity from its second on.
 
     Args:
         table: the objects.
@@ -30,11 +35,14 @@ class Motion:
         self._places = table.column(np.float64, 0, 2, 2, _SAMPLES)
         self._head = table.column(np.int64, 0)
         self._found: tuple[Float64Array, Float64Array, BoolArray] | None = None
+        self._frame_s = self._cadence_s = np.nan
+        self._reach_s = window_s
 
     def update(self) -> None:
         """Keep the places of this frame."""
         table = self._table
         self._found = None
+        self._follow_cadence()
         slots = table.observed.nonzero()[0]
         head = self._head.data[slots]
         before = self._times.data[(head - 1) % _SAMPLES, slots]
@@ -46,6 +54,18 @@ class Motion:
         self._head.data[slots] = head
         self._times.data[head, slots] = table.time_s
         self._places.data[:, :, head, slots] = table.anchors[:, :, slots]
+
+    def _follow_cadence(self) -> None:
+        """Let the reach hold half of the window and one and a half intervals more, if that is longer."""
+        interval_s = self._table.time_s - self._frame_s
+        self._frame_s = self._table.time_s
+        if not interval_s > 0:  # unknown at the first frame
+            return
+        if np.isnan(self._cadence_s):
+            self._cadence_s = interval_s
+        self._cadence_s += _CADENCE_SHARE * (interval_s - self._cadence_s)
+        wide_s = min(self._window_s / 2 + 1.5 * self._cadence_s, _LONGEST_REACH_S)
+        self._reach_s = max(self._window_s, wide_s)
 
     def of_centers(self) -> tuple[Float64Array, Float64Array, BoolArray]:
         """`velocities` of the box centres, in picture heights per second; found once per frame."""
@@ -66,11 +86,10 @@ class Motion:
 
         Returns:
             vx and vy (C,) in their unit per second, and (C,) bool where they are known: seen in this frame
-            and
-            for at least half of the window.
+            and for at least half of the window.
         """
         age_s = self._table.time_s - self._times.data
-        used = age_s <= self._window_s
+        used = age_s <= self._reach_s + 1e-9
         unknown = np.isnan(x)  # y is unknown where x is
         if np.count_nonzero(unknown):
             used &= ~unknown
@@ -80,7 +99,7 @@ class Motion:
         count = np.maximum(weights.sum(axis=0), 1.0)
         mean_t = times.sum(axis=0) / count
         spread = np.einsum("sc,sc->c", times, times) - count * mean_t**2
-        known = self._table.observed & (-times.min(axis=0) >= self._window_s / 2) & (spread > 0)
+        known = self._table.observed & (-times.min(axis=0) >= self._window_s / 2 - 1e-9) & (spread > 0)
         safe = np.where(known, spread, 1.0)
         vx = (np.einsum("sc,sc->c", times, x) - mean_t * np.einsum("sc,sc->c", weights, x)) / safe
         vy = (np.einsum("sc,sc->c", times, y) - mean_t * np.einsum("sc,sc->c", weights, y)) / safe

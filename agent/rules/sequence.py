@@ -17,9 +17,10 @@ class Sequence(Rule):
 
     Each zone must be entered at most `within_s` after the object was last inside the one before, which it may
     still be in. At its edges: an object that is already inside a zone when it enters the one before must
-    enter it again. Visits to other zones in between do not matter. Only the last zone of what was reached
-    counts: going back to an earlier one renews its time. After an alert the order begins anew. Steps taken
-    off duty count; the alert is told when the last one is taken on duty.
+    enter it again, and being first seen in any but the first zone is no step. Visits to other zones in
+    between do not matter. Only the last zone of what was reached counts: going back to an earlier one renews
+    its time. After an alert the order begins anew. Steps taken off duty count; the alert is told when the
+    last one is taken on duty.
     """
 
     def __init__(self, row: int, name: str, settings: SequenceRule, scene: Scene) -> None:
@@ -53,6 +54,8 @@ class Sequence(Rule):
                     reached[stage, slot] = passage.time_s
             elif stage == 0:
                 reached[0, slot] = passage.time_s
+            elif passage.unseen:
+                self.note(f"first seen in {self.settings.zones[stage]}", slot, {})
             elif passage.time_s - reached[stage - 1, slot] <= self.settings.within_s:
                 waited_s = float(passage.time_s - reached[stage - 1, slot])
                 reached[stage, slot] = passage.time_s

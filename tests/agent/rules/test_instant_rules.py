@@ -135,6 +135,24 @@ def test_the_two_steps_must_be_of_the_same_object(play: Any, walk: Any) -> None:
     assert play(scene(kind="sequence", zones=["gate", "path"], within_s=30.0), [one, other]).story == []
 
 
+@pytest.mark.parametrize("order", [("yard", "door"), ("door", "yard")])
+def test_who_is_first_seen_in_the_last_zone_has_not_gone_there(
+    play: Any, walk: Any, order: tuple[str, str]
+) -> None:
+    # The yard, x 200..950 px, holds the door.
+    zones = {**ZONES, "yard": {"points": [[0.2, 0.2], [0.95, 0.2], [0.95, 0.9], [0.2, 0.9]]}}
+    rule = {
+        "zones": {name: zones[name] for name in order},
+        "rules": [{"kind": "sequence", "zones": ["yard", "door"], "within_s": 30.0}],
+    }
+    comes_out = [(0.0, 850.0, 300.0), (3.0, 850.0, 300.0), (6.0, 500.0, 300.0)]
+    assert play(rule, [walk(comes_out)]).story == []
+    goes_back = [*comes_out, (9.0, 850.0, 300.0), (12.0, 850.0, 300.0)]
+    assert [time_s for _, _, time_s in play(rule, [walk(goes_back)]).story] == pytest.approx([8.6], abs=0.1)
+    first_seen_in_the_yard = [(0.0, 500.0, 300.0), (3.0, 850.0, 300.0), (6.0, 850.0, 300.0)]
+    assert len(play(rule, [walk(first_seen_in_the_yard)]).story) == 1
+
+
 # Left scene
 
 

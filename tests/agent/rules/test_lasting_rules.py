@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.rules.crowd import groups_of
+from agent.rules.engine import RuleEngine
+from agent.rules.settings import RulesSettings
 
 SQUARE = [[0.4, 0.4], [0.6, 0.4], [0.6, 0.8], [0.4, 0.8]]  # x 400..600 px, y 200..400 px
 
@@ -207,6 +209,33 @@ def test_speed_in_px_is_that_of_the_path_whatever_the_frame_rate(play: Any, walk
     fast = play(scene(kind="speed", above_px_s=149.0), [runs], fps=fps).told()
     assert fast[0].evidence["speed_px_s"] == pytest.approx(150, abs=1)
     assert play(scene(kind="speed", above_px_s=151.0), [runs], fps=fps).story == []
+
+
+@pytest.mark.parametrize("kind", ["speed", "wrong-way"])
+@pytest.mark.parametrize(("fps", "window_s"), [(0.5, 1.0), (0.95, 1.0), (1.0, 1.0), (2.1, 1.0), (10.0, 0.2)])
+def test_a_steady_walk_is_one_incident_also_where_a_window_holds_few_frames(
+    make_tracks: Any, kind: str, fps: float, window_s: float
+) -> None:
+    what = {"above_px_s": 8.0} if kind == "speed" else {"allowed": [[0, 0.5], [1, 0.5]], "min_travel": 0.05}
+    rule = scene(kind=kind, window_s=window_s, clear_s=0.0, **what)
+    engine = RuleEngine(RulesSettings.model_validate(rule), labels=("person",), new_id=lambda: "1")
+    jitter = np.random.default_rng(2).uniform(-0.025, 0.025, int(60 * fps)) if fps < 5 else [0.0] * 600
+    alerts = []
+    for number, late in enumerate(jitter):
+        time_s = (number + late) / fps + 0.1
+        row = (1, 1, 950 - 14 * time_s, 300, 20, 40, 0, 0.9, time_s)
+        alerts += engine.update(make_tracks([row]), time_s, time_s, (1000, 500))
+    assert [alert.phase.value for alert in alerts] == ["start"]
+    assert alerts[0].time_s <= 3.2 / fps + 0.6
+
+
+def test_what_was_seen_before_a_gap_in_the_frames_gives_no_speed(make_tracks: Any) -> None:
+    rule = scene(kind="speed", above_px_s=50.0)
+    engine = RuleEngine(RulesSettings.model_validate(rule), labels=("person",), new_id=lambda: "1")
+    for number in range(60):
+        time_s, x = (number / 15, 100.0) if number < 30 else (number / 15 + 2.0, 800.0)
+        row = (1, 1, x, 300, 20, 40, 0, 0.9, time_s)
+        assert engine.update(make_tracks([row]), time_s, time_s, (1000, 500)) == []
 
 
 def test_speed_over_ground_follows_the_homography(play: Any, walk: Any) -> None:
