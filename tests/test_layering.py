@@ -39,7 +39,6 @@ JOINERS = (
     "client",
     "client_events",
     "client_gaps",
-    "client_gaps",
     "config",
     "config_check",
     "demo",
