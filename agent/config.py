@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +19,8 @@ from agent.alerts.settings import (
 )
 from agent.alerts.topics import RESERVED_CAMERA_NAMES
 from agent.capture.settings import SourceSettings
+from agent.config_faults import config_error, where_in
 from agent.detect.settings import DetectorSettings
-from agent.errors import ConfigError
 from agent.metrics.settings import MetricsSettings
 from agent.rules.settings import RulesSettings, rule_names
 from agent.settings import Name, Section
@@ -146,7 +144,7 @@ def load_section(path: Path, model: type[AnySection]) -> AnySection:
     try:
         return model.model_validate(source.content)
     except ValidationError as error:
-        raise _joined(_fault(source, detail, model) for detail in _details(error)) from error
+        raise config_error(error, model, partial(where_in, source)) from error
 
 
 def _option(place: Sequence[str | int]) -> str:
@@ -173,144 +171,7 @@ def make_section(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = []
-        for detail in _details(error):
-            place, section = _place(detail["loc"], model)
-            faults.append((f"{named(place)}: " if place else "") + _message(detail, place, section))
-        raise _joined(faults) from error
-
-
-def _details(error: ValidationError) -> list[dict[str, Any]]:
-    return [dict(detail) for detail in error.errors()]
-
-
-def _joined(faults: Iterable[str]) -> ConfigError:
-    """One error of all faults, each once."""
-    lines = tuple(dict.fromkeys(faults))
-    where, _, problem = lines[0].partition(": ")
-    return ConfigError(where, problem, faults=lines)
-
-
-def _fault(source: YamlFile, detail: dict[str, Any], root: type[BaseModel]) -> str:
-    """One line for one pydantic error."""
-    place, model = _place(detail["loc"], root)
-    if (
-        place[:1] == ("cameras",)
-        and len(place) > 2
-        and not source.has(place)
-        and source.has(("defaults", *place[2:]))
-    ):
-        place = ("defaults", *place[2:])
-    if detail["type"] != "missing":
-        while len(place) > 1 and not source.has(place):
-            place = place[:-1]  # the name of a union's option, or a value that a default supplied
-    name = ".".join(str(part) for part in place)
-    return f"{source.path}:{source.line_of(place)} {name}".rstrip() + f": {_message(detail, place, model)}"
-
-
-def _place(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[tuple[str | int, ...], type[BaseModel]]:
-    """The path as the user wrote it, and the section that it ends in."""
-    place: list[str | int] = []
-    annotation: Any = root
-    model = root
-    for part in loc:
-        options = sections_in(annotation)
-        if len(options) > 1:  # a rule's kind: pydantic names the option that it took
-            annotation = next(option for option in options if _tag_of(option) == part)
-            continue
-        place.append(part)
-        if options:
-            model = options[0]
-            field = model.model_fields.get(str(part))
-            annotation = field.annotation if field else None
-        else:
-            annotation = _element_of(annotation)
-    return tuple(place), model
-
-
-def sections_in(annotation: Any) -> list[type[BaseModel]]:
-    """The sections that a type may hold directly."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return [model for option in typing.get_args(annotation) for model in sections_in(option)]
-    return []
-
-
-def _element_of(annotation: Any) -> Any:
-    """The type of an element of a list, tuple or mapping type."""
-    while typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        collections = (o for o in typing.get_args(annotation) if typing.get_origin(o) in (list, tuple, dict))
-        return _element_of(next(collections, None))
-    elements = [argument for argument in typing.get_args(annotation) if argument is not Ellipsis]
-    return elements[-1] if elements else None
-
-
-def _tag_of(model: type[BaseModel]) -> object:
-    field = model.model_fields.get("kind")
-    tags = typing.get_args(field.annotation) if field else ()
-    return tags[0] if tags else None
-
-
-_TYPE_NAMES = {
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number",
-    "string": "text",
-    "list": "a list",
-    "tuple": "a list",
-    "dict": "a mapping",
-    "model": "a mapping",
-    "path": "a path",
-}
-
-
-def _message(detail: dict[str, Any], place: Sequence[str | int], model: type[BaseModel]) -> str:
-    """`expected X, got Y; what to do` for one pydantic error."""
-    kind, context = detail["type"], detail.get("ctx") or {}
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "missing":
-        return "expected a value, got nothing; add the key"
-    if kind == "extra_forbidden":
-        known = sorted(model.model_fields)
-        near = difflib.get_close_matches(str(detail["loc"][-1]), known, 1)
-        hint = f"did you mean {near[0]}?" if near else "remove the key"
-        return f"expected one of {', '.join(known)}, got an unknown key; {hint}"
-    shown = "another value" if "password" in place else _shorten(detail.get("input"))
-    comparisons = {
-        "greater_than": ("more than", "gt"),
-        "greater_than_equal": ("at least", "ge"),
-        "less_than": ("less than", "lt"),
-        "less_than_equal": ("at most", "le"),
-    }
-    if kind in comparisons:
-        words, key = comparisons[kind]
-        return f"expected {words} {context[key]:g}, got {shown}"
-    if kind in ("literal_error", "enum"):
-        return f"expected {context['expected']}, got {shown}"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        wanted = context.get("expected_tags", context.get("discriminator"))
-        return f"expected kind: {wanted}, got {context.get('tag', 'none')}"
-    if kind == "string_pattern_mismatch":
-        return f"expected letters, digits, _ and - (64 at most, the first no - or _), got {shown}"
-    if kind in ("too_short", "too_long"):
-        words = "at least" if kind == "too_short" else "at most"
-        count = context.get("min_length", context.get("max_length"))
-        return f"expected {words} {count}, got {context.get('actual_length', 'another number')}"
-    for name, words in _TYPE_NAMES.items():
-        if kind.startswith(name):
-            return f"expected {words}, got {shown}"
-    return f"expected a valid value, got {shown} ({detail['msg']})"
-
-
-def _shorten(value: object) -> str:
-    text = "nothing" if value is None else repr(value)
-    if "://" in text and "@" in text:  # an address that may hold a password
-        return "another value"
-    return text if len(text) <= 60 else text[:57] + "..."
+        raise config_error(error, model, lambda place, _: f"{named(place)}: " if place else "") from error
 
 
 def _with_absolute_paths(section: Any, folder: Path) -> Any:

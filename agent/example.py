@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from agent.config import Config, sections_in
+from agent.config import Config
+from agent.config_faults import sections_in
 from agent.errors import ConfigError
 
 _WIDTH = 100

@@ -41,6 +41,7 @@ JOINERS = (
     "client_gaps",
     "config",
     "config_check",
+    "config_faults",
     "demo",
     "doctor",
     "example",

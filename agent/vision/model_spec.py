@@ -162,7 +162,11 @@ def load_spec(path: Path) -> ModelSpec:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(str(path), f"expected a ModelSpec, got {error.strerror or error}") from error
+        raise ModelError(
+            str(path),
+            f"expected a ModelSpec, got {error.strerror or error}",
+            "put the .json that describes the .tflite of this name beside it; edgetrack-convert writes both",
+        ) from error
     except ValueError as error:
         raise ModelError(
             str(path), f"expected JSON, got {error}", "write it again with edgetrack-convert"

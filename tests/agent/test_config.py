@@ -89,7 +89,7 @@ def test_good_file_loads_and_paths_start_at_its_folder(tmp_path: Path) -> None:
         (
             "kind: zone, zone: drive,",
             "kind: zoo, zone: drive,",
-            "edgetrack.yaml:14 cameras.front.rules.0: expected kind:",
+            "edgetrack.yaml:14 cameras.front.rules.0: expected kind: one of zone, tripwire, ",
         ),
         (
             "zone: drive, when",
@@ -117,6 +117,20 @@ def test_fault_is_named_by_line_and_path(tmp_path: Path, old: str, new: str, exp
 def test_unknown_key_suggests_the_nearest_known_one(tmp_path: Path) -> None:
     (fault,) = [f for f in faults_of(write(tmp_path, GOOD.replace("source:", "sourse:"))) if "sourse" in f]
     assert fault.endswith("got an unknown key; did you mean source?")
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        ("", "got none; add kind: zone, or another of them"),
+        ("kind: tripwir, ", "got tripwir; did you mean tripwire?"),
+    ],
+)
+def test_rule_without_a_known_kind_is_told_all_of_them(tmp_path: Path, kind: str, end: str) -> None:
+    (fault,) = faults_of(write(tmp_path, GOOD.replace("kind: tripwire, ", kind)))
+    assert fault.startswith("edgetrack.yaml:15 cameras.front.rules.1: expected kind: one of zone, tripwire, ")
+    assert "dwell" in fault
+    assert fault.endswith(end)
 
 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:

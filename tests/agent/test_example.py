@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, load_config, sections_in
+from agent.config import Config, load_config
+from agent.config_faults import sections_in
 from agent.example import example
 
 COMMITTED = Path(__file__).resolve().parents[2] / "agent" / "edgetrack.example.yaml"

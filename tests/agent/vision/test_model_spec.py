@@ -71,5 +71,5 @@ def test_what_is_no_spec_is_refused_in_one_line(tmp_path, text, said):
 
 
 def test_a_missing_spec_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"none\.json: expected a ModelSpec, got No such file"):
+    with pytest.raises(ModelError, match=r"none\.json: expected a ModelSpec, got No such file.*; put the \.json"):
         load_spec(tmp_path / "none.json")
