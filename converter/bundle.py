@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ def staged(output: Path) -> Iterator[Path]:
     """A folder beside `output` to write into; when the block ends well its files are moved in, each by a
     rename.
 
-    Files that `output` holds already are replaced when they have the same name and stay otherwise. When the
-    block raises, `output` is left as it was.
+    Files that `output` holds already are replaced when they have the same name and stay otherwise; but what
+    was compiled from a model that is replaced goes, as it would run the old weights. When the block raises,
+    `output` is left as it was.
 
     Raises:
         StorageError: the disk is full, or the place cannot be written.
@@ -37,6 +39,8 @@ def staged(output: Path) -> Iterator[Path]:
             for path in sorted(folder.iterdir()):
                 _flush(path)
             output.mkdir(exist_ok=True)
+            for path in _outdated(output, {own.name for own in folder.iterdir()}):
+                path.unlink()
             # The spec last: a model without its spec is no bundle, and nothing picks it up.
             for path in sorted(folder.iterdir(), key=lambda own: (own.suffix == ".json", own.name)):
                 path.replace(output / path.name)
@@ -44,6 +48,17 @@ def staged(output: Path) -> Iterator[Path]:
             raise _storage_error(output, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _outdated(output: Path, fresh: set[str]) -> list[Path]:
+    """Files for the Edge TPU that were compiled from models which are about to be replaced."""
+    compiled = re.compile(r"(.+?)(_segment_\d+_of_\d+)?_edgetpu\.tflite")
+    found = ((path, compiled.fullmatch(path.name)) for path in output.iterdir())
+    return [
+        path
+        for path, match in found
+        if match is not None and f"{match[1]}.tflite" in fresh and path.name not in fresh
+    ]
 
 
 def _flush(path: Path) -> None:

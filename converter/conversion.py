@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from converter.output_roles import with_roles
 from converter.parity.datasets import ArraySet, PictureSet, detector_truth, open_dataset
 from converter.parity.measure import Limits, Parity, Side, measure
 from converter.quantize import IntegerType, OutputType
-from converter.report.content import Remedy, ReportContent
+from converter.report.content import FileSize, Remedy, ReportContent
 from converter.report.page import write_report
 from converter.rescue import BASELINE, Candidate, rescue
 from converter.worker import Worker
@@ -160,6 +160,9 @@ def _write(
             if compiler is not None:
                 compilation = _compiled(request, target, compiler)
                 report = _with_compilation(report, compilation)
+        elif (request.output / f"{spec.name}.tflite").exists():
+            earlier = f"{spec.name}.tflite in this folder is of an earlier conversion, not of this one"
+            report = replace(report, warnings=(*report.warnings, earlier))
         write_report(report, folder)
         names = sorted(path.name for path in folder.iterdir())
     return Result(passed, tuple(request.output / name for name in names), report)
@@ -174,10 +177,6 @@ def _compiled(request: Request, target: Path, compiler: Path) -> Compilation:
 
 
 def _with_compilation(report: ReportContent, compilation: Compilation) -> ReportContent:
-    from dataclasses import replace
-
-    from converter.report.content import FileSize
-
     sizes = tuple(FileSize("Edge TPU", path.stat().st_size) for path in compilation.files)
     return replace(report, sizes=(*report.sizes, *sizes), warnings=(*report.warnings, *compilation.surprises))
 

@@ -1,8 +1,9 @@
 """What single operators ask for before the Edge TPU takes them.
 
 Source: the table of supported operations at coral.ai/docs/edgetpu/models-intro; for runtimes before 13, its
-older versions. Two limits are not documented and were found by comparing models before and after the compiler:
-TRANSPOSE of more than 60,000 elements, and RESIZE_BILINEAR from 1×1 or by more than 8, stay on the CPU.
+older versions. Two limits are not documented and were found by comparing models before and after the
+compiler: TRANSPOSE of more than 60,000 elements, and RESIZE_BILINEAR from 1×1 or by more than 8, stay on the
+CPU.
 """
 
 from __future__ import annotations

@@ -16,11 +16,12 @@ from agent.records import Detections, ImageArray
 from converter.calibration.arrays import evenly, load_arrays, load_targets
 from converter.calibration.pictures import (
     VIDEO_SUFFIXES,
+    chosen_frames,
     decode_video,
     folder_pictures,
     image_paths,
     read_image,
-    video_pictures,
+    video_length,
 )
 from converter.load.float_model import FloatInputs
 from converter.parity.yolo_labels import class_names, label_folder, read_boxes
@@ -106,11 +107,18 @@ def open_dataset(
     if path.is_file():
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             raise DataError(str(path), "expected a folder, a video or an .npz, got another file")
-        frames = video_pictures(path, limit)
-        return PictureSet(path.name, frames.names, frames.each)
+        return _video(path, every, limit)
     if (path / "gt" / "gt.txt").is_file():
         return _mot(path, every, limit)
     return _pictures(path, labels, every, limit)
+
+
+def _video(path: Path, every: int, limit: int | None) -> PictureSet:
+    frames = range(0, video_length(path), every)
+    if not frames:
+        raise DataError(str(path), "expected a video with frames, got none that can be decoded")
+    chosen = chosen_frames(path, [frames[i] for i in evenly(len(frames), limit)])
+    return PictureSet(path.name, chosen.names, chosen.each)
 
 
 def _arrays(path: Path, every: int, limit: int | None) -> ArraySet:
@@ -130,7 +138,11 @@ def _arrays(path: Path, every: int, limit: int | None) -> ArraySet:
 
 def _pictures(path: Path, labels: Path | None, every: int, limit: int | None) -> PictureSet:
     folder_pictures(path, 1)  # says clearly when there is none
-    paths = image_paths(path)[::every]
+    paths = image_paths(path)
+    # Before any are left out: a class is what it is, however many are looked at.
+    kinds = sorted({own.parent.name for own in paths})
+    in_classes = len(kinds) > 1 and all(own.parent.parent == path for own in paths)
+    paths = paths[::every]
     paths = [paths[i] for i in evenly(len(paths), limit)]
     unreadable = next((own for own in paths if read_image(own) is None), None)
     if unreadable is not None:
@@ -159,8 +171,7 @@ def _pictures(path: Path, labels: Path | None, every: int, limit: int | None) ->
         return PictureSet(path.name, names, each, boxes=boxes, label_names=known)
     if labels is not None:
         raise DataError(str(labels), "expected a folder of YOLO label files, got none")
-    kinds = sorted({own.parent.name for own in paths})
-    if all(own.parent.parent == path for own in paths) and len(kinds) > 1:
+    if in_classes:
         classes = tuple(kinds.index(own.parent.name) for own in paths)
         return PictureSet(path.name, names, each, classes=classes, label_names=tuple(kinds))
     return PictureSet(path.name, names, each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ class RunFolder:
 
     Raises:
         ConfigError: the folder holds a training with other settings.
-        StorageError: the folder cannot be made.
+        DataError: its settings cannot be read.
+        StorageError: the folder cannot be made, or the settings not written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -37,7 +39,7 @@ class RunFolder:
             ) from error
         file = path / "settings.json"
         if self._checkpoint.is_file() and file.is_file():
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = _read_settings(file)
             differing = sorted(
                 key
                 for key in {*stored, *self.settings}
@@ -51,7 +53,7 @@ class RunFolder:
                     f"got {self.settings.get(key)!r}",
                     "train into another folder, or remove this one",
                 )
-        file.write_text(json.dumps(self.settings, indent=2) + "\n", encoding="utf-8")
+        _write_settings(file, self.settings)
 
     @property
     def has_checkpoint(self) -> bool:
@@ -98,3 +100,27 @@ class RunFolder:
         if any(None in row or None in row.values() for row in rows):
             raise DataError(str(self._log), "expected whole lines, got one that was cut", "remove that line")
         return rows
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            str(file), f"expected the settings of this training, got {error}",
+            "remove that file to go on with the settings given",
+        ) from error  # fmt: skip
+    if not isinstance(stored, dict):
+        raise DataError(str(file), f"expected the settings of this training, got {stored!r:.80}", "remove it")
+    return stored
+
+
+def _write_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    """By a rename: a training that is killed leaves the old file or the new one, never half of one."""
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        fresh.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        fresh.replace(file)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise StorageError(str(file), f"expected to write it, got {error.strerror or error}") from error

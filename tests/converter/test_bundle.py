@@ -29,6 +29,42 @@ def test_files_appear_together_and_old_ones_stay_until_then(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_what_was_compiled_from_a_replaced_model_goes(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    stale = {"m_edgetpu.tflite", "m_segment_0_of_2_edgetpu.tflite", "m_segment_1_of_2_edgetpu.tflite"}
+    others = {"other.tflite", "other_edgetpu.tflite", "m_x_edgetpu.tflite", "m_edgetpu.log"}
+    for name in stale | others | {"m.tflite"}:
+        (output / name).write_text("old")
+    with staged(output) as folder:
+        (folder / "m.tflite").write_text("new")
+        assert (output / "m_edgetpu.tflite").exists()
+    assert {path.name for path in output.iterdir()} == others | {"m.tflite"}
+
+
+def test_what_is_compiled_anew_stays(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "m_edgetpu.tflite").write_text("old")
+    with staged(output) as folder:
+        for name in ("m.tflite", "m_edgetpu.tflite"):
+            (folder / name).write_text("new")
+    assert {path.name: path.read_text() for path in output.iterdir()} == {
+        "m.tflite": "new",
+        "m_edgetpu.tflite": "new",
+    }
+
+
+def test_report_alone_removes_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    for name in ("m.tflite", "m_edgetpu.tflite"):
+        (output / name).write_text("old")
+    with staged(output) as folder:
+        (folder / "report.html").write_text("red")
+    assert len(list(output.iterdir())) == 3
+
+
 def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyError), staged(tmp_path / "out") as folder:
         (folder / "model.tflite").write_bytes(b"half")

@@ -112,3 +112,30 @@ def test_arrays_keep_their_targets_when_thinned(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path / "d.npz", every=3)
     assert isinstance(dataset, ArraySet) and dataset.targets is not None
     assert [float(sample[""].item()) for sample in dataset.each()] == dataset.targets.tolist() == [0, 3, 6, 9]
+
+
+def test_classes_are_the_same_however_many_pictures_are_looked_at(tmp_path: Path) -> None:
+    """Every second of a, a, a, b, c, c, c, c is none of b."""
+    for name, count in (("a", 3), ("b", 1), ("c", 4)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), np.zeros((8, 8, 3), np.uint8))
+    dataset = open_dataset(tmp_path, every=2)
+    assert isinstance(dataset, PictureSet)
+    assert dataset.label_names == ("a", "b", "c")
+    assert dataset.classes == (0, 0, 2, 2)
+
+
+def test_every_nth_frame_of_a_video_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(10):
+        video.write(np.full((48, 64, 3), 20 * number, np.uint8))
+    video.release()
+    dataset = open_dataset(path, every=3)
+    assert isinstance(dataset, PictureSet)
+    assert dataset.names == tuple(f"v.avi frame {row}" for row in (0, 3, 6, 9))
+    assert [round(image.mean() / 20) for image in dataset.each()] == [0, 3, 6, 9]
+    few = open_dataset(path, every=3, limit=2)
+    assert isinstance(few, PictureSet)
+    assert few.names == ("v.avi frame 0", "v.avi frame 9")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -121,3 +123,22 @@ def test_split_holds_back_a_part_of_every_class(tmp_path: Path) -> None:
     assert marks == list(range(40))
     again = split(data, 0.2, seed=1)[1]
     assert np.array_equal(again.images, held_out.images)
+
+
+def test_npz_that_says_it_is_larger_than_any_memory_is_one_line(tmp_path: Path) -> None:
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**13,)})
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("x.npy", header.getvalue())
+        archive.writestr("y.npy", header.getvalue())
+    with pytest.raises(DataError, match=r"set\.npz: expected an \.npz with x and y, got .*allocate"):
+        load_classification_set(tmp_path / "set.npz")
+
+
+def test_npz_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"x")
+        archive.infolist()[0].file_size = 2**40
+    with pytest.raises(DataError, match=r"set\.npz: expected .* of under \d+ bytes, got 1099511627776"):
+        load_classification_set(path)
