@@ -14,8 +14,7 @@ device's numbers are told, unless they close within 10 s. Where devices are conf
 `broker.acknowledge: receiver`, one receiver with `acknowledge=True` tells them which they may forget.
 
 Several receivers of one `share_group` split the alerts between them. `only` says which alerts are wanted;
-`events` tells of gaps, of devices that come and go and, where asked for, of pictures and of all objects in
-sight beside them.
+`events` tells of gaps, of devices that come and go and, where asked for, of pictures and objects in sight.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,6 +85,22 @@ def test_gap_whose_grace_is_not_over_is_told_on_demand(broker: Broker, send: Cal
         assert [type(event) for event in take(client, 2)] == [AlertPayload, AlertPayload]
         assert client.untold_gaps() == [SequenceGap("porch", 6, 7)]
         assert client.untold_gaps() == []
+
+
+def test_receiver_that_takes_its_time_makes_no_gap_of_what_it_has_not_listened_for(
+    broker: Broker, send: Callable[..., str]
+) -> None:
+    grace_s = 1.0
+    with AlertClient(BrokerSettings(url=broker.url), gap_grace_s=grace_s) as client:
+        send(5)
+        send(8)
+        events = client.events(timeout_s=0.05)
+        taken = [next(events), next(events)]
+        busy_until_s = time.monotonic() + 1.2 * grace_s
+        wait_until(lambda: time.monotonic() > busy_until_s)  # the receiver's own work
+        assert list(events) == []
+        assert [type(event) for event in taken] == [AlertPayload, AlertPayload]
+        assert client.untold_gaps() == [SequenceGap("porch", 6, 7)]
 
 
 def test_cameras_that_overtake_each_other_are_no_losses(broker: Broker, tmp_path: Path) -> None:
