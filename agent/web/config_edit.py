@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from agent.errors import ConfigError
-from agent.web.yaml_text import add_entry, add_item, flow, remove, replace
+from agent.web.yaml_text import add_entry, add_item, flow, remove, replace_items
 
 _HINT = "copy the YAML and put it in by hand"
 _HINT_REMOVE = "take it out by hand"
@@ -48,7 +48,7 @@ def with_change(
 
     def change(content: Any) -> str:
         place = content["cameras"][camera].setdefault(section, {}).setdefault(name, {})
-        is_new = not place
+        is_new, before = not place, place.get("points", [])
         place.update(shape if is_new else {"points": shape["points"]})
         if rule is not None:
             content["cameras"][camera].setdefault("rules", []).append(rule)
@@ -56,7 +56,7 @@ def with_change(
         if is_new:
             changed = add_entry(text, (*at, section), name, shape)
         else:
-            changed = replace(text, (*at, section, name, "points"), flow(shape["points"]))
+            changed = replace_items(text, (*at, section, name, "points"), before, shape["points"])
         return changed if rule is None else add_item(changed, (*at, "rules"), rule)
 
     return _checked(text, camera, change, _HINT)

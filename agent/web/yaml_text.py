@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -73,22 +74,36 @@ def _insert(text: str, node: yaml.Node | None, entry: str, below: Sequence[str],
     return text[: end + 1] + newline.join(lines) + newline + text[end + 1 :]
 
 
-def replace(text: str, path: Sequence[str], new: str) -> str:
-    """Put `new` in the place of the value at `path`.
+def replace_items(text: str, path: Sequence[str], old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Give the sequence at `path` other items; those that stay keep their text, and comments their lines.
+
+    Args:
+        text: the file.
+        path: of the sequence.
+        old: its items.
+        new: its items from now on, one at least.
 
     Raises:
         KeyError: there is none.
     """
     node = _find(text, path)
-    if node is None:
+    if not isinstance(node, yaml.SequenceNode):
         raise KeyError(".".join(path))
-    return text[: node.start_mark.index] + new + text[_end(node) :]
+    for item, before, after in reversed(list(zip(node.value, old, new, strict=False))):
+        if before != after:
+            text = text[: _start(item)] + flow(after) + text[_end(item) :]
+    for index in reversed(range(len(new), len(old))):
+        text = remove(text, (*path, index))
+    for item in new[len(old) :]:
+        text = add_item(text, path, item)
+    return text
 
 
 def remove(text: str, path: Sequence[str | int]) -> str:
     """Take out the entry or item at `path`; a block collection that would be left empty goes whole.
 
-    A comment behind an entry on its own line goes too; comments on lines of their own stay beside what stays.
+    A comment behind an entry on its own line goes too; comments on lines of their own stay beside what stays,
+    and a collection that has only such left stays, empty.
 
     Raises:
         KeyError: there is none.
@@ -100,7 +115,10 @@ def remove(text: str, path: Sequence[str | int]) -> str:
     last = path[-1]
     at = last if isinstance(last, int) else [key.value for key, _ in node.value].index(last)
     if not node.flow_style:
-        return remove(text, path[:-1]) if len(node.value) == 1 else _remove_lines(text, node, at)
+        start, end = _lines(text, node, at)
+        if len(node.value) > 1:
+            return text[:start] + text[end:]
+        return _emptied(text, path[:-1], node, start, end)
     entries = node.value
     start, end = _start(entries[at]), _end(entries[at])
     if at + 1 < len(entries):
@@ -112,15 +130,39 @@ def remove(text: str, path: Sequence[str | int]) -> str:
     return text[:start] + text[end:]
 
 
-def _remove_lines(text: str, node: Any, at: int) -> str:
+def _lines(text: str, node: Any, at: int) -> tuple[int, int]:
+    """From where to where the lines of an entry of a block collection go."""
     start = _start(node.value[at])
     if isinstance(node, yaml.SequenceNode):
         start = len(text[:start].rstrip()) - 1
         if text[start] != "-":
             raise TypeError("has a comment between a dash and its item")
     start = text.rfind("\n", 0, start) + 1
-    end = text.find("\n", _end(node.value[at]))
-    return text[:start] + (text[end + 1 :] if end >= 0 else "")
+    end = text.find("\n", _end(node.value[at])) + 1
+    return start, end or len(text)
+
+
+def _emptied(text: str, path: Sequence[str | int], node: yaml.CollectionNode, start: int, end: int) -> str:
+    """The text without a block collection, or with an empty one where comments have their lines in it.
+
+    Args:
+        text: the file.
+        path: of the collection.
+        node: it.
+        start, end: of its only entry's lines.
+    """
+    parent = _find(text, path[:-1])
+    assert isinstance(parent, yaml.MappingNode)  # noqa: S101 - `_find` goes through mappings alone
+    key = next(key for key, value in parent.value if value.start_mark.index == node.start_mark.index)
+    colon = text.index(":", key.end_mark.index) + 1
+    inner = min(key.start_mark.column + 1, node.start_mark.column)
+    above = text[colon:start].splitlines()[1:]
+    below = takewhile(lambda line: not line.strip() or line.strip()[0] == "#", text[end:].splitlines())
+    own = [*above, *(line for line in below if len(line) - len(line.lstrip()) >= inner)]
+    if not any("#" in line for line in own):
+        return remove(text, path)
+    empty = " []" if isinstance(node, yaml.SequenceNode) else " {}"
+    return text[:colon] + empty + text[colon:start] + text[end:]
 
 
 def _find(text: str, path: Sequence[str | int]) -> yaml.Node | None:

@@ -77,6 +77,38 @@ def test_points_of_a_zone_that_is_there_are_replaced(layout: str) -> None:
     assert yaml.safe_load(changed) == expected
 
 
+CORNERS = """device: porch
+cameras:
+  front:
+    zones:
+      a:
+        points:
+          - [0, 0]  # the gate
+          # the hedge
+          - [1, 0.50]
+          - [1, 1]
+          - [0, 1]  # last
+    source: 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("points", "lost", "new"),
+    [
+        ([[0, 0], [0.9, 0.5], [1, 1], [0, 1]], {"          - [1, 0.50]"}, {"          - [0.9, 0.5]"}),
+        ([[0, 0], [1, 0.5], [1, 1]], {"          - [0, 1]  # last"}, set()),
+        ([[0, 0], [1, 0.5], [1, 1], [0, 1], [0, 0.5]], set(), {"          - [0, 0.5]"}),
+    ],
+)
+def test_corner_that_moves_goes_or_comes_leaves_the_other_lines(
+    points: list[list[float]], lost: set[str], new: set[str]
+) -> None:
+    changed = with_change(CORNERS, "front", "zones", "a", {"points": points}, None)
+    assert set(CORNERS.splitlines()) - set(changed.splitlines()) == lost
+    assert set(changed.splitlines()) - set(CORNERS.splitlines()) == new
+    assert yaml.safe_load(changed)["cameras"]["front"]["zones"]["a"]["points"] == points
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_place_that_was_added_is_taken_out_again_and_every_line_stays(layout: str, ending: str) -> None:
@@ -135,6 +167,39 @@ def test_place_goes_with_the_rules_that_watch_it_and_with_no_other_line() -> Non
 def test_last_place_and_last_rule_take_their_sections_with_them() -> None:
     left = yaml.safe_load(without_place(GOING, "back", "zones", "drive"))["cameras"]["back"]
     assert not left or (not left.get("zones") and not left.get("rules"))
+
+
+COMMENTED = """device: porch
+cameras:
+  front:
+    source: 0
+    # what is watched
+    zones:  # in the yard
+      # where cars stand
+      drive: {points: [[0, 0], [1, 0], [1, 1]]}  # mine
+    rules:
+    - kind: zone
+      zone: drive
+    # - {kind: zone, zone: drive, when: [leave]}
+
+      # end
+    # of the detector
+    detector: {kind: motion}
+"""
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_sections_that_lose_their_last_entry_keep_their_comments(ending: str) -> None:
+    text = COMMENTED.replace("\n", ending)
+    left = without_place(text, "front", "zones", "drive")
+    assert left == (
+        COMMENTED.replace("zones:  # in", "zones: {}  # in")
+        .replace("      drive: {points: [[0, 0], [1, 0], [1, 1]]}  # mine\n", "")
+        .replace("rules:\n    - kind: zone\n      zone: drive\n", "rules: []\n")
+        .replace("\n", ending)
+    )
+    again = yaml.safe_load(with_change(left, "front", "zones", "drive", SHAPE, RULE))["cameras"]["front"]
+    assert (again["zones"], again["rules"]) == ({"drive": SHAPE}, [RULE])
 
 
 def test_place_that_comes_from_elsewhere_is_named() -> None:
