@@ -151,6 +151,7 @@ class App:
             outbox = outbox_path(config.outbox, config.device)
             incidents = OpenIncidents(outbox.with_name(f"incidents-{config.device}.json"))
             for name, camera in config.cameras.items():
+                self._notifier.send("WATCHDOG=1")  # a device may take its time, and nobody else says so yet
                 pipelines.append(self._build(name, camera, publisher, incidents, bars, stack))
             for name, end in incidents.interrupted(time.monotonic(), time.time()):
                 with incidents.telling(name, end):

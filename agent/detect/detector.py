@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from agent.detect.motion import MotionFinder
     from agent.detect.sharing import ModelPool
     from agent.detect.tflite_detector import TfliteDetector
+
+_DECISION_S = 90.0  # within which it is known whether a device starts: longer than that may take
 
 
 class Prepared:
@@ -196,16 +199,24 @@ def probe_detector(settings: DetectorSettings) -> Detector:
     Raises:
         ModelError, ConfigError: as `open_detector`; or the device does not start.
     """
-    problems: list[DeviceStatus] = []
-
-    def note(status: DeviceStatus) -> None:
-        if status.state is not DeviceState.ONLINE:
-            problems.append(status)
-
+    reports: queue.SimpleQueue[DeviceStatus] = queue.SimpleQueue()
     isolated = settings if settings.isolate == "never" else settings.model_copy(update={"isolate": "always"})
-    detector = open_detector(isolated, note)
-    if problems:
+    detector = open_detector(isolated, reports.put)
+    if settings.kind == "motion" or settings.device == "cpu" or settings.isolate == "never":
+        return detector
+    # With a CPU model to begin with, the device may still be starting: its own deadline ends that.
+    try:
+        found = [reports.get(timeout=_DECISION_S)]
+    except queue.Empty:
         detector.close()
-        where, _, problem = problems[0].reason.partition(": ")
-        raise ModelError(where, problem)
+        raise ModelError(
+            f"device {settings.device}", "expected it to start or to fail, got neither"
+        ) from None
+    while not reports.empty():
+        found.append(reports.get())
+    for status in found:
+        if status.state is not DeviceState.ONLINE:
+            detector.close()
+            where, _, problem = status.reason.partition(": ")
+            raise ModelError(where, problem)
     return detector

@@ -38,6 +38,7 @@ class FailoverInterpreter:
         standby: the same model for the CPU, loaded; None when there is none. Closed with this object.
         on_device: told of each change; without it they are logged.
         start_deadline_s: within which the model is loaded and probed.
+        patience_s: for how long a standby waits for that; the device takes over when it is ready.
         retry_min_s, retry_max_s: pauses before the first and later attempts; a random part of up to half is
             taken off.
         verify_every_s: how often the test picture is sent between two frames.
@@ -54,6 +55,7 @@ class FailoverInterpreter:
         *,
         on_device: OnDevice | None = None,
         start_deadline_s: float = 30.0,
+        patience_s: float = 5.0,
         retry_min_s: float = 1.0,
         retry_max_s: float = 60.0,
         verify_every_s: float = 1.0,
@@ -87,8 +89,12 @@ class FailoverInterpreter:
         self.outputs: tuple[TensorInfo, ...] = ()
         """The file's outputs, in its order."""
         self._thread.start()
-        self._decided.wait()
-        first = self._online or standby
+        if not self._decided.wait(None if standby is None else patience_s):
+            _log.info("device %s: still starting after %g s, the CPU begins", device, patience_s)
+        with self._change:
+            first = self._online or standby
+            if first is not None:
+                self.inputs, self.outputs = first.inputs, first.outputs
         if first is None:
             self.close()
             raise self._error or ModelError(f"device {device}", "expected it to start, got nothing")
@@ -99,7 +105,6 @@ class FailoverInterpreter:
         """That the model runs in."""
         self.stateful = first.stateful
         """Whether operators of the model remember earlier calls of `invoke`."""
-        self.inputs, self.outputs = first.inputs, first.outputs
         if standby is not None and (difference := _difference(first, standby)):
             self.close()
             raise ModelError(
@@ -217,9 +222,11 @@ class FailoverInterpreter:
         Raises:
             ModelError: its file is another than at the start.
         """
-        if self.inputs and (difference := _difference(self, worker)):
-            raise ModelError(str(worker.path), f"expected the same model as at the start, got {difference}")
         with self._change:
+            if self.inputs and (difference := _difference(self, worker)):
+                raise ModelError(
+                    str(worker.path), f"expected the same model as at the start, got {difference}"
+                )
             self._online, self._online_s = worker, time.monotonic()
             self._report(DeviceState.ONLINE, worker.path.name)
 

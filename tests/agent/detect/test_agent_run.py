@@ -64,6 +64,16 @@ def test_an_abort_of_the_device_costs_no_frame_and_no_alert(folder):
     assert "Traceback" not in done.stderr
 
 
+def test_a_device_that_hangs_at_the_start_leaves_the_cameras_to_the_cpu(folder):
+    (folder / "0").write_text("load-hang")
+    done = agent(folder, "run", **{FAKE_TPU_VARIABLE: str(folder)})
+    assert done.returncode == 0, done.stderr
+    assert "front: 60 frames" in done.stdout
+    assert "1 alerts" in done.stdout
+    assert "device fake:0: still starting after 5 s, the CPU begins" in done.stderr
+    assert "within 30 s" not in done.stderr
+
+
 def test_two_cameras_share_one_device_and_its_fault(folder):
     config = (folder / "edgetrack.yaml").read_text()
     camera = config[config.index("  front:") :]

@@ -64,7 +64,7 @@ class FakeTpu:
             environment={FAKE_TPU_VARIABLE: str(self.control.parent)},
         )
 
-    def open(self, *, verify_every_s: float = 60.0) -> FailoverInterpreter:
+    def open(self, *, verify_every_s: float = 60.0, **more: float) -> FailoverInterpreter:
         """With the CPU standing by, and short pauses."""
         standby = Interpreter(self.model.with_name("bright.tflite"), threads=1)
         return FailoverInterpreter(
@@ -75,6 +75,7 @@ class FakeTpu:
             retry_min_s=0.02,
             retry_max_s=0.05,
             verify_every_s=verify_every_s,
+            **({"patience_s": 60.0} | more),
         )
 
 
@@ -211,6 +212,54 @@ def test_a_device_that_is_away_at_the_start_is_tried_again(tpu):
         assert opened.device_pid is not None
     finally:
         opened.close()
+
+
+def test_a_device_that_hangs_while_it_starts_holds_up_the_cpu_for_a_moment_only(tpu):
+    tpu.command("load-hang")
+    began_s = time.monotonic()
+    opened = tpu.open(patience_s=0.1, start_deadline_s=3.0)
+    try:
+        assert time.monotonic() - began_s < 2.0
+        assert tpu.states == []
+        assert answer(opened, 9) == [9]
+        wait_until(lambda: tpu.states == [DeviceState.FALLBACK], "report")
+        assert "expected it to load bright_edgetpu.tflite within 3 s, it hangs" in tpu.reports[0].reason
+        assert answer(opened, 10) == [10]
+        tpu.obey()
+        wait_until(lambda: tpu.states[-1] is DeviceState.ONLINE, "return")
+        assert answer(opened, 11) == [11]
+        assert opened.device_pid is not None
+    finally:
+        opened.close()
+
+
+def test_a_device_that_starts_after_the_cpu_takes_over_if_it_holds_the_same_model(small_models, tpu):
+    opened = tpu.open(patience_s=0.0)
+    try:
+        assert opened.device_pid is None
+        assert answer(opened, 9) == [9]
+        wait_until(lambda: tpu.states == [DeviceState.ONLINE], "start")
+        assert answer(opened, 10) == [10]
+        assert opened._active is opened._online
+    finally:
+        opened.close()
+    tpu.reports.clear()
+    standby = Interpreter(small_models / "ssd.tflite")
+    opened = FailoverInterpreter("fake:0", tpu.spawn, standby, on_device=tpu.reports.append, patience_s=0.0)
+    try:
+        wait_until(lambda: len(tpu.reports) == 1, "report")
+        assert "bright_edgetpu.tflite: expected the same model as at the start" in tpu.reports[0].reason
+        assert opened.device_pid is None
+    finally:
+        opened.close()
+
+
+def test_check_waits_for_a_device_that_starts_after_the_cpu(tpu, monkeypatch):
+    monkeypatch.setitem(FailoverInterpreter.__init__.__kwdefaults__, "patience_s", 0.0)
+    probe_detector(tpu.settings()).close()
+    tpu.command("load-abort")
+    with pytest.raises(ModelError, match=r"its process died of SIGABRT"):
+        probe_detector(tpu.settings())
 
 
 @pytest.mark.parametrize(
