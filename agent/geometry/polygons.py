@@ -116,14 +116,6 @@ class PolygonSet:
         held: BoolArray = inside
         return held
 
-    def holds(self, index: int, x: float, y: float) -> bool:
-        """Whether one polygon holds one point off its sides; cheap for a single question."""
-        inside = False
-        for (ax, ay), (bx, by) in self._corners[index]:
-            if (ay > y) != (by > y) and x < ax + (y - ay) * (bx - ax) / (by - ay):
-                inside = not inside
-        return inside
-
     def overlap_areas(self, boxes: Float64Array) -> Float64Array:
         """Area that each polygon shares with each box.
 
@@ -171,7 +163,7 @@ class PolygonSet:
 
         Returns:
             Parts of the way from `start` to `end`, in 0..1, ascending. A side that the path runs along gives
-            no crossing of its own; its neighbours do.
+            no crossing of its own; its neighbours do, also when rounding puts its ends beside the path.
         """
         (x, y), step_x, step_y = start, end[0] - start[0], end[1] - start[1]
         places: set[float] = set()
@@ -182,7 +174,7 @@ class PolygonSet:
                 continue
             along = ((ax - x) * side_y - (ay - y) * side_x) / denominator
             across = ((ax - x) * step_y - (ay - y) * step_x) / denominator
-            if 0 <= along <= 1 and 0 <= across <= 1:
+            if 0 <= along <= 1 and -EDGE_TOLERANCE <= across <= 1 + EDGE_TOLERANCE:
                 places.add(along)
         return sorted(places)
 

@@ -117,6 +117,37 @@ def test_the_edge_belongs_to_the_zone_and_the_picture_s_edge_holds_what_is_beyon
     assert len(play(yard(to_the_border), [cut_off]).told(kind="enter")) == 1
 
 
+@pytest.mark.parametrize("fps", [1.0, 2.0, 15.0])
+@pytest.mark.parametrize("beyond", [-20, 0, 20])
+@pytest.mark.parametrize(
+    ("points", "edge"),
+    [
+        ([[0.3, 0.5], [0.6, 0.5], [0.6, 1.0], [0.3, 1.0]], "bottom"),
+        ([[0.37, 0.5], [0.53, 0.5], [0.6, 1.0], [0.3, 1.0]], "bottom"),
+        ([[0.5, 0.3], [1.0, 0.3], [1.0, 0.6], [0.5, 0.6]], "right"),
+        ([[0.0, 0.3], [0.5, 0.3], [0.5, 0.6], [0.0, 0.6]], "left"),
+    ],
+    ids=["bottom", "slanted", "right", "left"],
+)
+def test_who_walks_along_the_picture_s_edge_enters_and_leaves(
+    play: Any, walk: Any, points: list[list[float]], edge: str, beyond: int, fps: float
+) -> None:
+    # From 0.1 to 0.9 of the picture along its edge in one second: in at 0.25 s, out at 0.625 s.
+    if edge == "bottom":
+        path = [(0, 100, 500 + beyond), (1, 900, 500 + beyond)]
+    else:
+        x = 1000 + beyond if edge == "right" else -beyond
+        path = [(0, x, 50), (1, x, 450)]
+    played = play(yard({"points": points, "leave_after_s": 0.0}), [walk(path)], fps=fps)
+    slanted = 0.01 if points[0][0] == 0.37 and beyond < 0 else 0.0
+    assert [alert.evidence["at_s"] for alert in played.told(kind="enter")] == pytest.approx(
+        [0.25 + slanted / 0.8], abs=0.006
+    )
+    assert [alert.evidence["at_s"] for alert in played.told(kind="leave")] == pytest.approx(
+        [0.625 - slanted / 0.8], abs=0.006
+    )
+
+
 @pytest.mark.parametrize(
     ("zone", "inside"),
     [
