@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
-from agent.alerts.messages import Message, Waker, matches
+from agent.alerts.complaints import Complaints
+from agent.alerts.messages import Message, Waker
 from agent.alerts.mqtt import Session
 from agent.alerts.outbox import Outbox
+from agent.alerts.outgoing import Outgoing
 from agent.alerts.receipt_window import ReceiptWindow
 from agent.alerts.receipts import parse_receipt
 from agent.alerts.settings import BrokerSettings
+from agent.alerts.subscriptions import Subscriptions
 from agent.alerts.topics import Topics
 from agent.alerts.window import REFUSED_WAIT_S, UNHEARD_WAIT_S, AlertWindow
 from agent.backoff import Backoff
@@ -21,9 +23,8 @@ from agent.errors import BrokerError, EdgetrackError
 
 _log = logging.getLogger("edgetrack.broker")
 _SHORTEST_WAIT_S = 0.25
+_LEAVING = 0  # no packet identifier
 _STABLE_S = 30.0  # a connection that stood this long was a good one
-_MAX_UNSENT = 200
-_MAX_COMPLAINTS = 200
 
 
 class Delivery:
@@ -44,24 +45,20 @@ class Delivery:
         self._topics = topics
         self._outbox = outbox
         self._waker = Waker()
-        self._lock = threading.Lock()
         self._idle = threading.Condition()
-        self._retained: dict[str, bytes] = {}
-        self._unsent_retained: dict[str, bytes] = {}
-        self._unsent: deque[Message] = deque(maxlen=_MAX_UNSENT)
-        self._streams: dict[str, bytes] = {}
         self._thread = threading.Thread(target=self._run, name="edgetrack-delivery", daemon=True)
         self._stopped = threading.Event()
         self._stop_at: float | None = None
         self._drain_wanted = False
         self._window = AlertWindow(outbox)
-        self._other: dict[int, str] = {}  # packet identifier: topic, of what is no alert
+        self._other: dict[int, Message] = {}  # by packet identifier: under way, and no alert
         # Whether alerts that nobody hears come back: then one at a time, so that the order holds.
         self._needs_receiver = settings.needs_receiver and settings.acknowledge == "broker"
         self._cautious = self._needs_receiver
         self._reported: str | None = None
-        self._complaints: set[str] = set()
-        self._subscriptions: list[tuple[str, bool, Callable[[Message], None]]] = []
+        self._complaints = Complaints()
+        self._outgoing = Outgoing(self._complaints)
+        self._subscriptions = Subscriptions(self._complaints)
         self.connected = False
         """Whether the broker has accepted this connection, and it still stands."""
         self.protocol = ""
@@ -97,7 +94,7 @@ class Delivery:
             callback: called in the delivery's thread, must not wait.
             retained: whether retained messages are wanted.
         """
-        self._subscriptions.append((topic_filter, retained, callback))
+        self._subscriptions.add(topic_filter, callback, retained=retained)
 
     def retain(self, topic: str, payload: bytes, *, again: bool = False) -> None:
         """Publish a retained message now and after every reconnect; the newest of a topic counts.
@@ -107,23 +104,19 @@ class Delivery:
             payload: empty to remove it.
             again: send it although it is the one that was sent last.
         """
-        with self._lock:
-            if self._retained.get(topic) == payload and not again:
-                return
-            self._retained[topic] = self._unsent_retained[topic] = payload
+        self._outgoing.retained.put(topic, payload, again=again)
         self._waker.set()
 
     def send(self, message: Message) -> None:
         """Publish a message that nobody misses: dropped while there is no connection."""
         if self.connected:
-            self._unsent.append(message)
+            self._outgoing.send(message)
             self._waker.set()
 
     def stream(self, topic: str, payload: bytes) -> None:
         """Publish at QoS 0 what is soon old: the newest payload of a topic waits, and for no broker."""
         if self.connected:
-            with self._lock:
-                self._streams[topic] = payload
+            self._outgoing.stream(topic, payload)
             self._waker.set()
 
     @property
@@ -152,15 +145,19 @@ class Delivery:
         backoff = Backoff(_SHORTEST_WAIT_S, self._settings.reconnect_max_s)
         while self._stop_at is None:
             try:
-                self._connect_and_serve(backoff)
-            except EdgetrackError as error:
-                self._report(str(error))
-            except Exception as error:  # noqa: BLE001 - reported, and alerts must go on
+                self._attempt(backoff)
+            except Exception as error:  # noqa: BLE001 - told, and alerts must go on
+                self.error = f"{type(error).__name__}: {error}"
                 _log.exception("broker: an unexpected fault; connecting again")
-                self._report(f"{type(error).__name__}: {error}")
             if self._stop_at is None:
                 self._stopped.wait(backoff.next_s())
         self._waker.close()
+
+    def _attempt(self, backoff: Backoff) -> None:
+        try:
+            self._connect_and_serve(backoff)
+        except EdgetrackError as error:
+            self._report(str(error))
 
     def _report(self, problem: str) -> None:
         """Each cause once, until a connection has stood for a while or brought something."""
@@ -188,41 +185,46 @@ class Delivery:
                     self._reported = None
         finally:
             self.connected = False
-            # A broker that ends the connection over one message (mosquitto 2.0.11 does, over one that its
-            # access rules refuse) takes its answer with it when others are under way. So: one at a time.
-            self._cautious = self._needs_receiver or bool(self._window.in_flight)
-            self._window.start_over()
-            self._other.clear()
-            session.close()
+            try:
+                session.close()
+            finally:
+                self._start_over()
+
+    def _start_over(self) -> None:
+        # A broker that ends the connection over one message (mosquitto 2.0.11 does, over one that its access
+        # rules refuse) takes its answer with it when others are under way. So: one at a time.
+        self._cautious = self._needs_receiver or bool(self._window.in_flight)
+        if self._stop_at is None:
+            self._outgoing.connection_ended(self._other.values())
+        self._other.clear()
+        self._window.start_over()
 
     def _serve(self, session: Session) -> None:
         """Work until told to stop."""
-        for topic_filter, retained, _ in self._subscriptions:
-            session.subscribe(topic_filter, retained=retained)
-        self._other[session.publish(Message(self._topics.status, b"online", retain=True))] = (
-            self._topics.status
-        )
-        with self._lock:
-            self._unsent_retained = dict(self._retained)
-            self._streams.clear()
+        self._subscriptions.ask(session)
+        online = Message(self._topics.status, b"online", retain=True)
+        self._other[session.publish(online)] = online
+        self._outgoing.connected()
         while not self._finished():
             self._waker.clear()
             self._send_others(session)
             self._send_alerts(session)
+            self._send_suspect(session)
             events = session.step(self._patience_s())
             for mid, refusal in events.published:
                 self._settle(mid, refusal, heard=mid not in events.unheard)
             for topic_filter in events.refused:
-                self._complain(topic_filter, "the broker refuses the subscription; check its access rules")
+                self._subscriptions.refused(topic_filter)
             for message in events.messages:
-                self._deliver(message)
+                self._subscriptions.deliver(message)
             self._forget()
         self._say_offline(session)
 
     def _finished(self) -> bool:
         if self._stop_at is None:
             return False
-        return time.monotonic() >= self._stop_at or (len(self._outbox) == 0 and not self._unsent)
+        done = len(self._outbox) == 0 and not self._outgoing.waits
+        return done or time.monotonic() >= self._stop_at
 
     def _patience_s(self) -> float:
         """How long the next step may wait: the earliest of what is due."""
@@ -233,20 +235,26 @@ class Delivery:
     def _send_others(self, session: Session) -> None:
         """Retained messages first come, newest payload; then answers and streams."""
         while len(self._other) + len(self._window.in_flight) < session.window:
-            with self._lock:
-                if self._unsent_retained:
-                    topic = next(iter(self._unsent_retained))
-                    message = Message(topic, self._unsent_retained.pop(topic), retain=True)
-                elif self._unsent:
-                    message = self._unsent.popleft()
-                elif self._streams and not session.congested:
-                    topic = next(iter(self._streams))
-                    message = Message(topic, self._streams.pop(topic), qos=0)
-                else:
-                    return
-            mid = session.publish(message)
-            if message.qos:
-                self._other[mid] = message.topic
+            message = self._outgoing.next(congested=session.congested)
+            if message is None:
+                return
+            self._send_other(session, message)
+
+    def _send_suspect(self, session: Session) -> None:
+        """A retained message that may end the connection, when nothing else is under way."""
+        if not self._other and not self._window.in_flight:
+            message = self._outgoing.retained.next(suspect=True)
+            if message is not None:
+                self._send_other(session, message)
+
+    def _send_other(self, session: Session, message: Message) -> None:
+        if not self._outgoing.fits(message, session.max_packet_bytes):
+            return
+        self._other[_LEAVING] = message  # also when the connection ends while it leaves
+        mid = session.publish(message)
+        del self._other[_LEAVING]
+        if message.qos:
+            self._other[mid] = message
 
     def _send_alerts(self, session: Session) -> None:
         room = 1 if self._cautious else session.window
@@ -254,7 +262,11 @@ class Delivery:
             alert = self._window.next()
             if alert is None:
                 break
-            self._window.sent(session.publish(Message(alert.topic, alert.payload)), alert)
+            message = Message(alert.topic, alert.payload)
+            if not self._outgoing.fits(message, session.max_packet_bytes):
+                self._window.hold_back(alert, REFUSED_WAIT_S)
+                continue
+            self._window.sent(session.publish(message), alert)
             self.sent += 1
         if self._window.waiting_s() > self._settings.acknowledge_timeout_s:
             raise BrokerError(
@@ -265,42 +277,25 @@ class Delivery:
     def _settle(self, mid: int, refusal: str | None, *, heard: bool = True) -> None:
         """The broker's word on one message."""
         if mid not in self._window.in_flight:
-            topic = self._other.pop(mid, None)
-            if topic is not None and refusal is not None:
-                self._complain(topic, f"the broker refuses the message: {refusal}; check its access rules")
+            message = self._other.pop(mid, None)
+            if message is not None:
+                self._outgoing.answered(message, refusal)
         elif refusal is not None:
             self._cautious = True
             topic = self._window.hold(mid, REFUSED_WAIT_S).topic
             self.refused += 1
-            self._complain(topic, f"the broker refuses the alert: {refusal}; check its access rules")
+            self._complaints.add(topic, f"the broker refuses the alert: {refusal}; check its access rules")
         elif self._needs_receiver and not heard:
             self._cautious = True
             topic = self._window.hold(mid, UNHEARD_WAIT_S, longest_wait_s=30.0).topic
-            self._complain(topic, "nobody subscribes; alerts wait for a receiver")
+            self._complaints.add(topic, "nobody subscribes; alerts wait for a receiver")
         else:
             self._window.acknowledged(mid)
             self.acknowledged += self._settings.acknowledge == "broker"
             self._cautious = False
 
     def _no_receiver(self, topic: str) -> None:
-        self._complain(topic, "no receiver acknowledges; alerts wait, see broker.acknowledge")
-
-    def _complain(self, topic: str, problem: str) -> None:
-        """Each fault once in the life of the process."""
-        line = f"{topic}: {problem}"
-        if line not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:
-            self._complaints.add(line)
-            _log.error("%s", line)
-
-    def _deliver(self, message: Message) -> None:
-        for topic_filter, _, callback in self._subscriptions:
-            if matches(topic_filter, message.topic):
-                try:
-                    callback(message)
-                except EdgetrackError as error:
-                    self._complain(error.where, error.problem)
-                except Exception:  # noqa: BLE001 - reported, and alerts must go on
-                    _log.exception("%s: expected the message to be taken, got a fault", message.topic)
+        self._complaints.add(topic, "no receiver acknowledges; alerts wait, see broker.acknowledge")
 
     def _forget(self) -> None:
         """Delete what is acknowledged when it is due, at once when somebody waits for the end."""
@@ -317,7 +312,8 @@ class Delivery:
         mid = session.publish(Message(self._topics.status, b"offline", retain=True))
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline:
-            for published, refusal in session.step(0.1).published:
-                self._settle(published, refusal)
+            events = session.step(0.1)
+            for published, refusal in events.published:
+                self._settle(published, refusal, heard=published not in events.unheard)
                 if published == mid:
                     return

@@ -6,6 +6,10 @@ import contextlib
 import socket
 from dataclasses import dataclass, field
 
+LARGEST_PACKET_BYTES = 5 + 268_435_455
+_PUBLISH_HEADER = 5 + 2 + 2 + 4  # fixed header, length of the topic, packet identifier, length of properties
+_CORRELATION_HEADER = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -24,6 +28,12 @@ class Message:
     response_topic: str | None = None
     correlation: bytes | None = None
     mid: int = 0
+
+    @property
+    def packet_bytes(self) -> int:
+        """Size of the PUBLISH packet that carries it, at most (MQTT 5.0, 3.3)."""
+        correlation = _CORRELATION_HEADER + len(self.correlation) if self.correlation is not None else 0
+        return _PUBLISH_HEADER + len(self.topic.encode()) + correlation + len(self.payload)
 
 
 @dataclass(slots=True)

@@ -17,12 +17,11 @@ from typing import Any, Self
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage, error_string
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.alerts.connecting import CONNECT_TIMEOUT_S, refusal, tls_context, unreachable
 from agent.alerts.credentials import broker_password
-from agent.alerts.messages import Events, Message, Waker
-from agent.alerts.mqtt_properties import connect_options, publish_properties
+from agent.alerts.messages import LARGEST_PACKET_BYTES, Events, Message, Waker
+from agent.alerts.mqtt_properties import connect_options, publish_properties, received, subscribe_options
 from agent.alerts.settings import BrokerSettings
 from agent.errors import BrokerError
 
@@ -73,11 +72,13 @@ class Session:
         self._filters: dict[int, str] = {}
         self._connack: ReasonCode | None = None
         self._lost_because: str | None = None
-        self._client = Client(CallbackAPIVersion.VERSION2)  # replaced by one of the right version in `open`
+        self._client = Client(CallbackAPIVersion.VERSION2)  # one of the right version after `open`
         self.protocol = ""
         """5 or 3.1.1, once open."""
         self.window = settings.in_flight
         """QoS 1 messages that may wait for their acknowledgement at once; more make a broker disconnect."""
+        self.max_packet_bytes = LARGEST_PACKET_BYTES
+        """What the broker takes; an MQTT 5 broker may say less (3.2.2.3.6) and disconnect at more."""
 
     def open(self) -> Self:
         """Connect and wait for the broker's word.
@@ -173,9 +174,7 @@ class Session:
         Raises:
             BrokerError: the connection is gone.
         """
-        properties = None
-        if self.protocol == "5" and message.correlation is not None:
-            properties = publish_properties(message.correlation)
+        properties = publish_properties(message) if self.protocol == "5" else None
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         if info.rc != MQTT_ERR_SUCCESS:
             raise BrokerError(self._where, f"expected to send, got `{error_string(info.rc)}`")
@@ -195,10 +194,7 @@ class Session:
             retained: whether retained messages are wanted (MQTT 5 only; 3.1.1 always sends them).
         """
         if self.protocol == "5":
-            handling = (
-                SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-            )
-            options = SubscribeOptions(qos=qos, retainHandling=handling)
+            options = subscribe_options(qos, retained=retained)
             rc, mid = self._client.subscribe(topic_filter, options=options)
         else:
             rc, mid = self._client.subscribe(topic_filter, qos)
@@ -275,6 +271,7 @@ class Session:
     ) -> None:
         self._connack = reason
         self.window = min(self._settings.in_flight, getattr(properties, "ReceiveMaximum", 65535))
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES)
 
     def _on_disconnect(
         self, _client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
@@ -298,12 +295,7 @@ class Session:
         (self._events.refused if refused else self._events.subscribed).append(topic_filter)
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        answer_to = getattr(message.properties, "ResponseTopic", None)
-        correlation = getattr(message.properties, "CorrelationData", None)
-        content = bytes(message.payload)
-        self._events.messages.append(
-            Message(message.topic, content, message.qos, message.retain, answer_to, correlation, message.mid)
-        )
+        self._events.messages.append(received(message))
 
 
 def agreed_version(settings: BrokerSettings, client_id: str) -> str:

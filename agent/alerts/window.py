@@ -38,8 +38,8 @@ class AlertWindow:
 
     def start_over(self) -> None:
         """Read the outbox from its beginning: what was in flight on a lost connection is sent again."""
-        self.forget()
         self.in_flight.clear()
+        self.forget()
         self._outbox.put_back()
         self._read_again()
 
