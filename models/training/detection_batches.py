@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agent.records import FloatArray, ImageArray, IntArray
 from models.architectures.pixels import to_input
 from models.data.augment import Example, Letterbox, Step, run, training_steps
+from models.data.clutter import Clutter
 from models.data.detection_set import DetectionSet, read_picture
 
 _AHEAD = 4
@@ -43,10 +44,12 @@ class Augmentation:
     Args:
         mosaic: 0..1, part of the pictures that become mosaics.
         zoom: (least, most) random factor on a picture's scale.
+        clutter: 0..1, part of the pictures in which things that are no object are drawn.
     """
 
     mosaic: float
     zoom: tuple[float, float]
+    clutter: float = 0.0
 
 
 class PictureCache:
@@ -104,7 +107,8 @@ def epoch_batches(
 
     steps: tuple[Step, ...] = (Letterbox(size),)
     if augment is not None:
-        steps = training_steps(size, draw, mosaic=augment.mosaic, zoom=augment.zoom)
+        placed, *others = training_steps(size, draw, mosaic=augment.mosaic, zoom=augment.zoom)
+        steps = (placed, Clutter(augment.clutter), *others) if augment.clutter else (placed, *others)
 
     def prepare(index: int) -> Example:
         return run(steps, load(index), np.random.default_rng([seed, epoch, index]))

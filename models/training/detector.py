@@ -234,9 +234,10 @@ class _Trainer:
         """
         settings = self._settings
         plain = epoch > settings.epochs - settings.plain_epochs
+        augment = Augmentation(settings.mosaic, settings.zoom, settings.clutter)
         batches = epoch_batches(
             data, (settings.width, settings.height), settings.batch_size, seed=settings.seed, epoch=epoch,
-            augment=None if plain else Augmentation(settings.mosaic, settings.zoom), read=self._read,
+            augment=None if plain else augment, read=self._read,
             most_objects=settings.most_objects,
         )  # fmt: skip
         sums = np.zeros(2)

@@ -51,6 +51,8 @@ class DetectorTraining(Section):
     """Part of the pictures that are put together from four."""
     zoom: tuple[PositiveFloat, PositiveFloat] = (0.7, 1.6)
     """Least and largest random factor on the scale at which a picture fits the input."""
+    clutter: Fraction = 0.0
+    """Part of the pictures in which posts, signs, boxes and patches are drawn that are no object."""
     plain_epochs: Annotated[int, Field(ge=0)] = 2
     """Last epochs without augmentation: the network ends on pictures as it will see them."""
     measure_every: PositiveInt = 2
