@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,3 +104,15 @@ def make_alert(rule: str = "gate", phase: Phase = Phase.INSTANT, **changes: obje
         **changes,
     }
     return Alert(**values)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def disk_that_takes_nothing() -> Iterator[None]:
+    """No file of this process grows or changes: SQLite gets an I/O error for what it writes."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
