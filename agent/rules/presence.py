@@ -12,7 +12,7 @@ from agent.records import BoolArray
 from agent.rules.columns import BOTTOM, CENTER
 from agent.rules.objects import ObjectTable
 from agent.rules.scene_settings import Zone
-from agent.rules.zone_shapes import ZoneShapes
+from agent.rules.zone_shapes import ZoneOverlaps, ZoneShapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Presence:
         self._shapes = {
             anchor: ZoneShapes(zones, rows, 1.0) for anchor, rows in self._by_point.items() if len(rows)
         }
-        self._overlap_shapes = ZoneShapes(zones, self._by_overlap, 1.0)
+        self._overlaps = ZoneOverlaps(zones, self._by_overlap, 1.0)
         self._by_name = zones
         self._aspect = 1.0
 
@@ -138,7 +138,7 @@ class Presence:
                 anchor: ZoneShapes(self._by_name, self._by_point[anchor], self._aspect)
                 for anchor in self._shapes
             }
-            self._overlap_shapes = ZoneShapes(self._by_name, self._by_overlap, self._aspect)
+            self._overlaps = ZoneOverlaps(self._by_name, self._by_overlap, self._aspect)
 
     def _follow(self, passages: list[Passage]) -> None:
         """Bring `raw` up to the places of this frame."""
@@ -154,7 +154,7 @@ class Presence:
             flipped = (turns > 0) != (shapes.turns(before) > 0)
             passed[shapes.rows] = shapes.crossed(flipped, before, places)
         if len(self._by_overlap):
-            parts = self._overlap_shapes.overlaps(table.boxes[:, slots].T)
+            parts = self._overlaps.parts(table.boxes[:, slots].T)
             held[self._by_overlap] = parts >= self._min_overlap[self._by_overlap] - 1e-9
         fresh = table.fresh[slots]
         if np.count_nonzero(fresh):

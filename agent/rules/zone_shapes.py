@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from agent.geometry.difference import difference
 from agent.geometry.polygons import Float64Array, PolygonSet
 from agent.records import BoolArray, IntArray
 from agent.rules.scene_settings import Zone
 
 
 class ZoneShapes:
-    """Zones that look at the same part of an object, with their exclusions.
+    """Zones that look at the same point of an object, with their exclusions.
 
     Args:
         zones: all of the camera, by name.
@@ -60,20 +62,6 @@ class ZoneShapes:
                     held[zone] &= ~within[other]
         return held
 
-    def overlaps(self, boxes: Float64Array) -> Float64Array:
-        """(rows, n) part of each box, cut at the picture's edges, that lies in each zone.
-
-        Exclusions are taken to lie within their zone. A box without area on the picture has no part in any.
-        """
-        boxes = np.clip(boxes, 0.0, np.tile(self._limits, 2))
-        shared = self._polygons.overlap_areas(boxes)
-        part = shared[: len(self.rows)]
-        for zone, cut in enumerate(self._cut):
-            part[zone] -= shared[cut].sum(axis=0)
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        parts: Float64Array = np.where(areas > 0, part / np.where(areas > 0, areas, 1.0), 0.0)
-        return parts
-
     def crossed(self, flipped: BoolArray, starts: Float64Array, ends: Float64Array) -> BoolArray:
         """(rows, n) zones with a side, of their own or cut out, that each straight path meets.
 
@@ -108,3 +96,38 @@ class ZoneShapes:
         middles = ((firsts + lasts) / 2)[:, None]
         held = self.hold(np.array(start) + middles * (np.array(end) - np.array(start)))[zone]
         return list(zip(firsts.tolist(), held.tolist(), strict=True))
+
+
+class ZoneOverlaps:
+    """Zones that look at the part of an object's box that they hold, their exclusions cut out.
+
+    Args:
+        zones: all of the camera, by name.
+        rows: those to look at, among `zones`.
+        aspect: the picture's width in picture heights.
+    """
+
+    def __init__(self, zones: Mapping[str, Zone], rows: IntArray, aspect: float) -> None:
+        self._limits = np.array([aspect, 1.0])
+        places = {name: np.array(zone.points) * self._limits for name, zone in zones.items()}
+        shown = [name for row, name in enumerate(zones) if row in rows]
+        pieces = [_left_of(places, name, zones[name].exclude) for name in shown]
+        self._polygons = PolygonSet(list(itertools.chain.from_iterable(pieces)))
+        owners = np.repeat(np.arange(len(shown)), [len(own) for own in pieces])
+        self._owned = (np.arange(len(shown))[:, None] == owners).astype(np.float64)  # (rows, pieces)
+
+    def parts(self, boxes: Float64Array) -> Float64Array:
+        """(rows, n) part of each box, cut at the picture's edges, that lies in each zone.
+
+        A box without area on the picture has no part in any.
+        """
+        boxes = np.clip(boxes, 0.0, np.tile(self._limits, 2))
+        shared = self._owned @ self._polygons.overlap_areas(boxes)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        parts: Float64Array = np.where(areas > 0, shared / np.where(areas > 0, areas, 1.0), 0.0)
+        return parts
+
+
+def _left_of(places: Mapping[str, Float64Array], name: str, exclude: Sequence[str]) -> list[Float64Array]:
+    """What is left of a zone without its exclusions, in pieces."""
+    return difference(places[name], [places[other] for other in exclude]) if exclude else [places[name]]

@@ -175,6 +175,23 @@ def test_an_excluded_zone_is_cut_out(play: Any, walk: Any) -> None:
     assert len(fast.told(kind="enter")) == 2
 
 
+@pytest.mark.parametrize(("min_overlap", "inside"), [(0.4, True), (0.43, False)])
+def test_exclusions_may_reach_beyond_the_zone_and_overlap_when_boxes_are_asked(
+    play: Any, walk: Any, min_overlap: float, inside: bool
+) -> None:
+    # The box, x 300..500 px and y 300..360 px: its right half is in the lawn, a sixth of that excluded.
+    street = {"points": [[0.0, 0.7], [1.0, 0.7], [1.0, 1.0], [0.0, 1.0]]}
+    lawn = {"points": [[0.4, 0.2], [0.6, 0.2], [0.6, 0.8], [0.4, 0.8]], "exclude": ["street", "kerb"]}
+    zones = {
+        "lawn": {**lawn, "anchor": "overlap", "min_overlap": min_overlap},
+        "street": street,
+        "kerb": {**street, "points": [[0.1, 0.7], [0.9, 0.7], [0.9, 0.9], [0.1, 0.9]]},
+    }
+    rule = {"kind": "zone", "zone": "lawn"}
+    stands = walk([(0, 400, 360), (2, 400, 360)], box=(200, 60))
+    assert len(play({"zones": zones, "rules": [rule]}, [stands]).told(kind="enter")) == int(inside)
+
+
 def test_hidden_inside_stays_inside_and_hidden_on_the_way_is_found_when_seen_again(
     play: Any, walk: Any
 ) -> None:
