@@ -13,6 +13,7 @@ from agent.errors import ConfigError, DataError
 from agent.recording import RecordedFrame, Recording, RecordingHeader
 from agent.rules.masks import DetectionMasks
 from agent.rules.replay import alert_line, explain_alert, replay
+from agent.rules.settings import rule_names
 from agent.rules.trace import Trace
 
 _ALL = 10_000_000  # decisions kept for --explain: more than an hour-long recording makes
@@ -29,7 +30,8 @@ def replay_recording(
 ) -> None:
     """Print the alerts, one JSON object a line; or, instead, the reasons of one alert or one rule.
 
-    The same recording and configuration print the same bytes; incidents are numbered from 1.
+    The same recording and configuration print the same bytes; incidents are numbered from 1. Rules are armed
+    as the configuration says: a recording does not hold what was armed or disarmed by command meanwhile.
 
     Args:
         path: made by `run --record`.
@@ -49,6 +51,8 @@ def replay_recording(
     if settings is None:
         hint = "name one with --camera"
         raise ConfigError(str(config), f"expected a camera {name!r} as in the recording, got none", hint)
+    if explain_rule is not None:
+        _check_rule(explain_rule, settings)
     header = recording.header
     labels = header.labels
     frames: Iterator[RecordedFrame] = iter(recording)
@@ -73,11 +77,21 @@ def replay_recording(
             "--explain", f"expected the number of an incident, got {explain}", "replay without it first"
         )
     if explain_rule is not None and trace is not None:
-        decisions = trace.of(explain_rule)
-        if not decisions:
-            known = sorted({decision.rule for decision in trace})
-            raise ConfigError("--explain-rule", f"expected one of {', '.join(known)}, got {explain_rule}")
-        print(*decisions, sep="\n")
+        print(*trace.of(explain_rule) or [_silence(explain_rule, settings)], sep="\n")
+
+
+def _check_rule(name: str, settings: CameraSettings) -> None:
+    names = rule_names(settings.rules)
+    if name not in names:
+        known = ", ".join(names) or "none: the camera has no rules"
+        raise ConfigError("--explain-rule", f"expected one of {known}, got {name}")
+
+
+def _silence(name: str, settings: CameraSettings) -> str:
+    """Why a rule decided nothing at all."""
+    rule = settings.rules[rule_names(settings.rules).index(name)]
+    off = ", and it is not armed in the configuration" if not rule.armed else ""
+    return f"{name}: nothing came near what it looks at{off}"
 
 
 def _with_tracks(frames: Iterator[RecordedFrame], path: Path) -> Iterator[RecordedFrame]:

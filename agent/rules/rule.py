@@ -146,10 +146,12 @@ class Rule(ABC):
         *,
         at_end: bool = False,
     ) -> None:
-        """Report what happened at once, and note whether a cooldown silenced it; see `Reporter.instant`."""
-        told = self.scene.reporter.instant(subject, evidence, started_s, at_end=at_end)
+        """Report what happened at once, and note what silenced it, if anything; see `Reporter.instant`."""
+        reporter = self.scene.reporter
+        told = reporter.instant(subject, evidence, started_s, at_end=at_end)
+        why = "camera stops" if reporter.ending and not at_end else "cooldown"
         self.note(
-            f"told {subject.kind}" if told else f"silent {subject.kind} (cooldown)", subject.slot, evidence
+            f"told {subject.kind}" if told else f"silent {subject.kind} ({why})", subject.slot, evidence
         )
 
     def place(self, x: float, y: float) -> list[float]:

@@ -435,6 +435,14 @@ def test_every_incident_begins_once_and_ends_once_also_when_the_camera_stops(pla
     assert {alert.phase for alert in played.ends} == {Phase.END}
 
 
+def test_the_trace_tells_a_camera_s_end_from_a_cooldown(play: Any, walk: Any) -> None:
+    stays = walk([(0, 500, 300), (60, 500, 300)])
+    leaving = play(scene(enters(when=["leave"])), [stays], until_s=5.0)
+    assert [decision.step for decision in leaving.trace] == ["silent leave (camera stops)"]
+    quiet = play(scene(enters(cooldown_s=60.0)), [visits(walk, 2)], fps=10)
+    assert [decision.step for decision in quiet.trace] == ["told enter", "silent enter (cooldown)"]
+
+
 def test_evidence_and_counts_are_json_and_paths_are_short(play: Any, walk: Any) -> None:
     played = play(scene(*EVERY_KIND), crowd_of(walk, 60), fps=5)
     for alert in played.told():
