@@ -20,6 +20,7 @@ from agent.actions.recognizer import ActionRecognizer
 from agent.alerts.snapshot import Picture, SnapshotKeeper
 from agent.capture.reader import FrameReader
 from agent.detect.detector import Detector, Prepared
+from agent.detect.device_status import DeviceError
 from agent.errors import EdgetrackError
 from agent.records import Actions, Alert, Detections, FloatArray, Frame, Tracks, TrackState
 from agent.rules.engine import RuleEngine
@@ -52,6 +53,7 @@ class CameraSummary:
     camera: str
     frames: int = 0
     dropped: int = 0
+    """Frames of a live source that newer ones overtook, or that came while the model's device was lost."""
     detections: int = 0
     tracks: int = 0
     alerts: int = 0
@@ -100,6 +102,8 @@ class CameraPipeline:
         self.observers: list[Observer] = []
         self.turns = 0
         """How often the loop of `run` has turned: at least every half second, also without frames."""
+        self.unseen = 0
+        """Frames of a live source that came while the model's device was lost: nothing is known of them."""
         self.times = times
         self.reader = reader
         self._detector = detector
@@ -200,6 +204,7 @@ class CameraPipeline:
         Raises:
             SourceError: a file or folder cannot be read, or breaks in the middle. Live cameras are reopened
                 instead.
+            DeviceError: the model's device is lost, and the source is a file. Live cameras go on without.
         """
         summary, last_time_s, last_wall_s = self.summary, 0.0, 0.0
         started: float | None = None
@@ -217,10 +222,15 @@ class CameraPipeline:
                 frame, prepared = item
                 if self.paused:
                     continue
-                self._step(frame, prepared)
+                try:
+                    self._step(frame, prepared)
+                except DeviceError:  # reported by the detector, whose device is tried again meanwhile
+                    if not self.reader.live:
+                        raise
+                    self.unseen += 1
                 last_time_s, last_wall_s = frame.time_s, frame.wall_s
                 summary.busy_s = time.perf_counter() - started
-                summary.dropped = self.reader.dropped
+                summary.dropped = self.reader.dropped + self.unseen
         finally:
             self.reader.close()
             if summary.frames:

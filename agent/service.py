@@ -122,7 +122,7 @@ class CameraProgress:
         pipeline = self.pipeline
         if not self.thread.is_alive():
             return None  # its file is through, or its failure is stopping the process
-        turns, frames = pipeline.turns, pipeline.summary.frames
+        turns, frames = pipeline.turns, pipeline.summary.frames + pipeline.unseen
         state = pipeline.reader.state
         if frames != self._frames or not state.delivers or pipeline.paused:
             self._frames, self._frame_s = frames, now_s

@@ -109,6 +109,11 @@ class FrameReader(Generic[T]):
         return self._handover.dropped
 
     @property
+    def live(self) -> bool:
+        """Whether frames that nobody takes are dropped; those of files wait."""
+        return self._live
+
+    @property
     def state(self) -> SourceState:
         """Where a live source is; of files, "online" once started."""
         return self._state

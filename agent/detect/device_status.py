@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from agent.errors import ModelError
+
 _log = logging.getLogger("edgetrack.detect")
 
 
@@ -19,7 +21,11 @@ class DeviceState(StrEnum):
     FALLBACK = "fallback"
     """Lost; the CPU answers in its place while it is tried again."""
     LOST = "lost"
-    """Lost, and there is no CPU model to go on with."""
+    """Lost, and there is no CPU model to go on with; it is tried again."""
+
+
+class DeviceError(ModelError):
+    """A device, or the process of a model, failed and nothing stands in for it; it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,9 @@ class DeviceStatus:
         if self.state is DeviceState.ONLINE:
             again = f" again (attempt {self.attempt})" if self.attempt else ""
             return f"device {self.device}: online{again}, it runs {self.model}"
-        if self.state is DeviceState.LOST:
-            return f"{self.reason}; there is no CPU model to go on with"
         retry = f"next try in {self.next_try_s:.1f} s (attempt {self.attempt})"
+        if self.state is DeviceState.LOST:
+            return f"{self.reason}; nothing stands in for it, {retry}"
         return f"{self.reason}; the CPU runs {self.model} meanwhile, {retry}"
 
 

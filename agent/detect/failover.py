@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.backoff import Backoff
-from agent.detect.device_status import DeviceState, DeviceStatus, OnDevice, log_status
+from agent.detect.device_status import DeviceError, DeviceState, DeviceStatus, OnDevice, log_status
 from agent.detect.runner import Runner
 from agent.detect.tpu_process import TpuProcess, WorkerError
 from agent.errors import ModelError
@@ -139,9 +139,12 @@ class FailoverInterpreter:
         """Run the model on what its inputs hold: on the device, or on the CPU when that fails.
 
         Raises:
-            ModelError: both failed, or the device did and there is no standby.
+            DeviceError: the device failed, or is not back yet, and there is no standby.
+            ModelError: both failed.
         """
         online = self._online
+        if online is None and self._standby is None:
+            raise DeviceError(f"device {self._device}", "expected it to be back, it is not yet")
         if online is not None and online is not self._active:
             self._move(online)
             self._verified_s = time.monotonic()

@@ -116,7 +116,7 @@ def _open_standby(settings: DetectorSettings, model: Path) -> Runner | None:
     if not standby.exists():
         _log.warning(
             "%s: expected %s beside it, to go on with when the device fails, got none; "
-            "without it detection ends with the device",
+            "without it nothing is detected until the device is back",
             model,
             standby.name,
         )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.detect.child_process import ChildProcess
-from agent.detect.device_status import DeviceStatus
+from agent.detect.device_status import DeviceError, DeviceStatus
 from agent.detect.tpu_wire import (
     ANSWER,
     MAGIC,
@@ -36,7 +36,7 @@ WORKER_MODULE = "agent.detect.tpu_worker"
 _SLOWEST = 5.0  # how much longer than its probe an inference on the CPU may take
 
 
-class WorkerError(ModelError):
+class WorkerError(DeviceError):
     """A model's process died, hangs, or answers what cannot be an answer; it is of no more use."""
 
 

@@ -73,6 +73,7 @@ def camera(**values: Any) -> CameraProgress:
     pipeline = SimpleNamespace(
         turns=values.get("turns", 1),
         summary=SimpleNamespace(camera="front", frames=values.get("frames", 0)),
+        unseen=0,
         paused=values.get("paused", False),
         reader=SimpleNamespace(
             state=values.get("state", SourceState.ONLINE), hangs_s=values.get("hangs_s", 0.0)
@@ -156,6 +157,15 @@ def test_watchdog_starves_when_one_of_two_loops_stands_still(
     ]
     turning.pipeline.turns = hanging.pipeline.turns = 9
     assert watch.feed()
+
+
+def test_camera_whose_frames_wait_for_a_lost_device_is_no_hang() -> None:
+    front, now_s = camera(), time.monotonic()
+    for number in range(1, 100):
+        front.pipeline.turns = front.pipeline.unseen = number
+        assert front.fault(now_s + 10.0 * number) is None
+    front.pipeline.turns = 100
+    assert "without a frame" in str(front.fault(now_s + 1020.0))
 
 
 @pytest.mark.parametrize("state", [SourceState.CONNECTING, SourceState.LOST, SourceState.FROZEN])

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 
+import cv2
 import numpy as np
 import pytest
 
-from agent.detect.detector import probe_detector
-from agent.detect.device_status import DeviceState, DeviceStatus
+from agent.assembly import build_pipeline
+from agent.capture.looped import LoopedSource
+from agent.capture.settings import SourceSettings
+from agent.config import CameraSettings, make_section
+from agent.detect.detector import open_detector, probe_detector
+from agent.detect.device_status import DeviceError, DeviceState, DeviceStatus
 from agent.detect.failover import FailoverInterpreter
 from agent.detect.interpreter import Interpreter
 from agent.detect.runner import open_runner
@@ -21,6 +29,7 @@ from agent.detect.settings import FAKE_TPU_VARIABLE, DetectorSettings
 from agent.detect.tflite_detector import TfliteDetector
 from agent.detect.tpu_process import TpuProcess, WorkerError
 from agent.errors import ModelError
+from agent.pipeline import CameraPipeline
 
 DEADLINE_S = 0.5
 LIMIT_S = 2.0
@@ -331,11 +340,82 @@ def test_without_a_cpu_model_the_loss_of_the_device_is_an_error_until_it_is_back
         tpu.command("fail")
         with pytest.raises(WorkerError, match="got a failed transfer"):
             opened.invoke()
-        assert str(tpu.reports[1]).endswith("; there is no CPU model to go on with")
+        assert str(tpu.reports[1]).endswith("; nothing stands in for it, next try in 0.0 s (attempt 1)")
         wait_until(lambda: tpu.states[-1] is DeviceState.ONLINE, "return")
         assert answer(opened, 4) == [4]
     finally:
         opened.close()
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    path = tmp_path / "clip.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (64, 64))
+    for number in range(40):
+        video.write(np.full((64, 64, 3), 2 * number, np.uint8))
+    video.release()
+    return path
+
+
+def isolated_camera(model: Path, clip: Path, source: str, reports: list[DeviceStatus]) -> CameraPipeline:
+    """A camera whose model runs on the CPU in a process of its own, with nothing to stand in for it."""
+    detector = DetectorSettings(model=model, threads=1, isolate="always")
+    camera = make_section(
+        CameraSettings, {"source": source, "frozen_after_s": 0, "detector": detector.model_dump()}
+    )
+    pictures = SourceSettings(source=str(clip))
+    return build_pipeline(
+        "front",
+        camera,
+        publish=print,
+        detector=open_detector(camera.detector, reports.append),
+        open_camera=lambda: LoopedSource(pictures, paced=True),
+    )
+
+
+def test_a_live_camera_outlives_its_model_and_goes_on_when_that_is_back(small_models, clip):
+    reports: list[DeviceStatus] = []
+    pipeline, stop = isolated_camera(small_models / "bright.tflite", clip, "/dev/video77", reports), Event()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            pipeline.run(stop)
+        except ModelError as error:
+            failures.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        for life in range(1, 3):
+            frames = pipeline.summary.frames
+            wait_until(lambda frames=frames: pipeline.summary.frames > frames + 3, "frames")
+            unseen = pipeline.unseen
+            os.kill(pipeline._detector.interpreter.device_pid, signal.SIGKILL)
+            wait_until(lambda life=life: len(reports) == 2 * life + 1, "return")
+            assert pipeline.unseen > unseen
+            assert [report.state for report in reports[-2:]] == [DeviceState.LOST, DeviceState.ONLINE]
+            assert "bright.tflite: expected" in str(reports[-2]) and "SIGKILL" in str(reports[-2])
+        frames = pipeline.summary.frames
+        wait_until(lambda: pipeline.summary.frames > frames + 3, "frames")
+        assert pipeline.summary.dropped >= pipeline.unseen
+    finally:
+        stop.set()
+        thread.join(60)
+        pipeline._detector.close()
+    assert failures == []
+
+
+def test_a_file_is_not_passed_over_while_its_model_is_away(small_models, clip):
+    pipeline = isolated_camera(small_models / "bright.tflite", clip, str(clip), [])
+    pid = pipeline._detector.interpreter.device_pid
+    pipeline.observers.append(lambda step: os.kill(pid, signal.SIGKILL))
+    try:
+        with pytest.raises(DeviceError):
+            pipeline.run(Event())
+    finally:
+        pipeline._detector.close()
+    assert pipeline.unseen == 0
 
 
 def test_a_missing_cpu_model_is_told_of_at_the_start(tpu, caplog):
