@@ -94,7 +94,7 @@ class DetectorSettings(Section):
     isolate: Literal["auto", "always", "never"] = "auto"
     """Whether the model runs in a process of its own, so that native code that crashes or hangs does not take
     the agent with it: auto for Edge TPUs only, always for any model, never. The process is started again;
-    where no CPU model stands in meanwhile, frames of live cameras are not looked at, and a file ends the run."""
+    where no CPU model stands in meanwhile, frames of live cameras are not looked at and files end the run."""
     deadline_s: float = Field(default=1.0, ge=0.05, le=60)
     """Seconds within which a device answers; when it does not, the CPU goes on with the same frame."""
     threads: int = Field(default=0, ge=0, le=64)
