@@ -77,7 +77,8 @@ def replay_recording(
             "--explain", f"expected the number of an incident, got {explain}", "replay without it first"
         )
     if explain_rule is not None and trace is not None:
-        print(*trace.of(explain_rule) or [_silence(explain_rule, settings)], sep="\n")
+        decisions = [str(decision) for decision in trace.of(explain_rule)]
+        print(*decisions or [_silence(explain_rule, settings)], sep="\n")
 
 
 def _check_rule(name: str, settings: CameraSettings) -> None:
