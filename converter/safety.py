@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -167,7 +168,8 @@ def check_keras_config(config: Any, path: Path, allow_lambda: bool) -> None:
             raise ModelError(
                 where,
                 f"expected layers without code of their own, got {code}, which would run as you",
-                "if you trust the file: --allow-lambda; better: replace it by a layer",
+                "if you trust the file: --allow-lambda; better: replace it by a layer of Keras, or export a "
+                "SavedModel",
             )
         for name in _SIZE_FIELDS.intersection(own):
             sizes = own[name] if isinstance(own[name], list) else [own[name]]
@@ -182,12 +184,13 @@ def check_keras_config(config: Any, path: Path, allow_lambda: bool) -> None:
 
 def _code(layer: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
     """What of a layer may do more than compute; None where nothing does."""
-    kind = str(layer["class_name"]).split(">")[-1]
-    if kind in ("Lambda", "__lambda__"):
+    # Keras looks for both, and takes "module.Class" and "package>Class" as well.
+    kinds = {re.split("[>.]", str(layer.get(key)))[-1] for key in ("class_name", "registered_name")}
+    if kinds & {"Lambda", "__lambda__"}:
         return "a Lambda layer"
-    if kind in REFUSED_CLASSES:
-        return f"a layer of class {kind}"
-    if kind in CALLING_CLASSES and not computes_only(own.get("function")):
+    if kinds & REFUSED_CLASSES:
+        return f"a layer of class {min(kinds & REFUSED_CLASSES)}"
+    if kinds & CALLING_CLASSES and not computes_only(own.get("function")):
         return f"a call of tf.{str(own.get('function'))[:80]}"
     module = layer.get("module")
     if isinstance(module, str) and module.split(".")[0] not in _MODULES:

@@ -146,6 +146,19 @@ def test_name_that_leads_out_of_the_output_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_failed_conversion_tells_that_the_model_beside_its_report_is_older(tmp_path: Path) -> None:
+    model, data = write_onnx(tmp_path / "m.onnx"), samples(tmp_path / "x.npz")
+    words = [model, "--calibration", data, "-o", "out", "--no-rescue"]
+    assert convert(tmp_path, *words).returncode == 0
+    kept = (tmp_path / "out" / "m.tflite").read_bytes()
+    assert convert(tmp_path, *words, "--min-agreement", "1").returncode == 1
+    assert (tmp_path / "out" / "m.tflite").read_bytes() == kept
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["verdict"] == "failed"
+    assert "m.tflite in this folder is of an earlier conversion, not of this one" in report["warnings"]
+
+
+@pytest.mark.slow
 def test_failing_compiler_leaves_no_bundle(tmp_path: Path) -> None:
     compiler = tmp_path / "edgetpu_compiler"
     compiler.write_text("#!/bin/sh\necho 'Internal compiler error. Aborting!' >&2\nexit 1\n")

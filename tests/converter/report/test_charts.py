@@ -70,7 +70,8 @@ def test_ranges_come_from_the_layers_where_none_are_given(make_content: Make) ->
         (Accuracy("AP", "d", 1, 0.6, 0.7, max_drop=0.01), -0.1, False),
         (Accuracy("error", "d", 1, 1.0, 1.5, "px", False, 0.2), 0.5, True),
         (Accuracy("error", "d", 1, 1.5, 1.0, "px", False, 0.2), -0.5, False),
-        (Accuracy("agreement", "d", 1, None, 0.2, max_drop=0.01), None, False),
+        (Accuracy("agreement", "d", 1, None, 0.2, max_drop=0.01), None, True),
+        (Accuracy("agreement", "d", 1, None, 0.995, max_drop=0.01), None, False),
     ],
 )
 def test_drop_is_positive_when_int8_is_worse(accuracy: Accuracy, drop: float | None, failed: bool) -> None:
