@@ -91,8 +91,10 @@ def _check_rule(name: str, settings: CameraSettings) -> None:
 def _silence(name: str, settings: CameraSettings) -> str:
     """Why a rule decided nothing at all."""
     rule = settings.rules[rule_names(settings.rules).index(name)]
-    off = ", and it is not armed in the configuration" if not rule.armed else ""
-    return f"{name}: nothing came near what it looks at{off}"
+    if not rule.armed:
+        return f"{name}: no decisions; it is not armed in the configuration"
+    on_duty = " while it was on duty" if rule.schedule is not None else ""
+    return f"{name}: no decisions; no object did what it looks for{on_duty}"
 
 
 def _with_tracks(frames: Iterator[RecordedFrame], path: Path) -> Iterator[RecordedFrame]:

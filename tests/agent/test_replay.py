@@ -67,8 +67,8 @@ def explain(folder: Path, rule: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
-        ("at-door", "at-door: nothing came near what it looks at"),
-        ("asleep", "asleep: nothing came near what it looks at, and it is not armed in the configuration"),
+        ("at-door", "at-door: no decisions; no object did what it looks for"),
+        ("asleep", "asleep: no decisions; it is not armed in the configuration"),
     ],
 )
 def test_a_rule_that_decided_nothing_says_so(recorded: Path, rule: str, why: str) -> None:
