@@ -67,12 +67,19 @@ def test_saved_model_that_does_more_than_compute_is_refused(
     assert list(tmp_path.iterdir()) == [tmp_path / "m"]
 
 
-def test_honest_models_load(worker: Worker, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("m.h5", "save_keras_2"), ("m.keras", "save_keras_2"), ("m.keras", "save_keras_3")],
+)
+def test_honest_keras_file_loads(worker: Worker, tmp_path: Path, name: str, write: str) -> None:
+    worker.call(f"tests.converter.write_models:{write}", tmp_path / name, on=tmp_path)
+    load(worker, tmp_path / name)
+
+
+def test_honest_saved_model_loads(worker: Worker, tmp_path: Path) -> None:
     worker.call("tests.converter.write_models:save_module", tmp_path / "m", tmp_path, "honest", on=tmp_path)
     assert (tmp_path / "m" / "variables").is_dir()
     load(worker, tmp_path / "m")
-    worker.call("tests.converter.write_models:save_keras_2", tmp_path / "m.h5", on=tmp_path)
-    load(worker, tmp_path / "m.h5")
 
 
 @pytest.mark.parametrize(

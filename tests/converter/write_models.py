@@ -36,10 +36,21 @@ def save_module(path: Path, victim: Path, how: str) -> None:
 
 
 def save_keras_2(path: Path) -> None:
-    """A .h5 of Keras 2 with functions of TensorFlow in it, as many models have them."""
+    """A .h5 or .keras of Keras 2 with functions of TensorFlow in it, as many models have them."""
     import tf_keras
 
     x = tf_keras.Input((4,), batch_size=1)
     joined = tf.concat([tf.nn.relu(x), x[:, :2] * 2.0 + 1.0], axis=-1)
     y = tf_keras.layers.Dense(3)(tf.reshape(tf.math.tanh(joined), [1, 6]))
     tf_keras.Model(x, tf_keras.backend.softmax(y)).save(path)
+
+
+def save_keras_3(path: Path) -> None:
+    """A .keras of Keras 3 with functions of Keras in it."""
+    import keras
+
+    x = keras.Input((4,), batch_size=1)
+    joined = keras.ops.concatenate([keras.ops.relu(x), x[:, :2] * 2.0 + 1.0], axis=-1)
+    regular = keras.regularizers.L2(1e-4)
+    y = keras.layers.Dense(3, activation=keras.activations.swish, kernel_regularizer=regular)(joined)
+    keras.Model(x, keras.layers.BatchNormalization()(y)).save(path)
