@@ -99,6 +99,23 @@ def test_wal_cut_at_every_page_boundary_loses_nothing_written_before(
     assert kept[-1] >= 38
 
 
+def test_what_a_damaged_wal_gives_back_stands_where_it_stood(
+    killed: Killed, tmp_path: Path, open_copy: Callable[[Path], Outbox]
+) -> None:
+    whole = (killed.folder / "outbox.sqlite-wal").read_bytes()
+    positions = {alert.id: alert.position for alert in killed.pending + killed.acknowledged}
+    noise = random.Random(1).randbytes(PAGE_SIZE)
+    carried_over = 0
+    for number, start in enumerate(range(32, len(whole) - FRAME + 1, FRAME)):
+        path = killed.copy(tmp_path / str(number))
+        path.with_name("outbox.sqlite-wal").write_bytes(whole[: start + 24] + noise + whole[start + FRAME :])
+        found = open_copy(path).pending(10_000)
+        assert [alert.position for alert in found] == [positions[alert.id] for alert in found]
+        assert [alert.sequence for alert in found] == sorted(alert.sequence for alert in found)
+        carried_over += sum(alert.sequence > 60 for alert in found)
+    assert carried_over > 100
+
+
 def test_flipped_page_of_the_wal_loses_no_alert_of_the_pages_behind_it(
     killed: Killed, tmp_path: Path, open_copy: Callable[[Path], Outbox]
 ) -> None:
