@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agent.errors import ConfigError, DataError
 from agent.records import Detections, FloatArray, ImageArray, IntArray, Tracks, TrackState
 from agent.track.appearance import Appearance, Embedder
-from agent.track.association import Rows, gated, side_matrix
+from agent.track.association import NO_ROWS, Rows, gated, side_matrix
 from agent.track.camera_motion import camera_shift
 from agent.track.expiry import Expiry
 from agent.track.forecast import LostForecast
@@ -28,6 +28,8 @@ from agent.track.stages import StagedMatch
 _STATE_VERSION = 1
 # Arrays: NumPy converts a Python number at each use, which costs more than the sum of a few dozen.
 _LEAST_SIDE_PX = np.array(1e-3)
+_GAP_STEPS = 3.0
+"""A step longer than `lost_s` and than so many of the step before is a gap, not the rate of the frames."""
 _SLIGHT_SHIFT = 0.01
 """Camera shifts below this, in box heights, do not change which pairs overlap."""
 _TO_SIDES = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
@@ -42,7 +44,8 @@ class Tracker:
         motion_model: corrects the forecasts of lost tracks, unless the settings say "kalman".
         embedder: tells what objects look like, unless the settings say that appearance is off.
 
-    Ids start at 1 in each tracker and are never given twice, not even after `reset()`.
+    Ids start at 1 in each tracker and are never given twice, not even after `reset()`. After a gap in the
+    frames that is longer than `lost_s` nobody is taken for the same: all tracks are given up.
 
     Raises:
         ConfigError: the settings ask for the motion model or for appearance, and there is none.
@@ -80,13 +83,13 @@ class Tracker:
         self._scale = ScoreScale(score_quantiles) if s.learn_scores else None
         self._table = TrackTable()
         self._time_s = -math.inf
-        self._dt_s = 0.0
+        self._dt_s, self._step_s = 0.0, math.inf
         self._expiry = Expiry(s)
 
     def reset(self) -> None:
         """Forget all tracks and the time, as when a camera was moved or a recording starts again."""
         self._table.clear()
-        self._time_s = -math.inf
+        self._time_s, self._step_s = -math.inf, math.inf
         if self._forecast is not None:
             self._forecast.clear()
         if self._appearance is not None:
@@ -127,6 +130,7 @@ class Tracker:
         return {
             "version": _STATE_VERSION,
             "time_s": self._time_s if math.isfinite(self._time_s) else None,
+            "step_s": self._step_s if math.isfinite(self._step_s) else None,
             "next_id": table.next_id,
             "motion": table.motion.tolist(),
             "whole": table.whole.tolist(),
@@ -147,6 +151,7 @@ class Tracker:
                 raise ValueError(f"expected version {_STATE_VERSION}, got {state['version']}")
             table = TrackTable.restored(state["next_id"], state["motion"], state["whole"], state["real"])
             time_s = -math.inf if state["time_s"] is None else float(state["time_s"])
+            step_s = math.inf if state.get("step_s") is None else float(state["step_s"])
             scale = copy.deepcopy(self._scale)
             if scale is not None and state["scores"] is not None:
                 scale.load(state["scores"])
@@ -160,6 +165,7 @@ class Tracker:
         except (TypeError, ValueError) as error:
             raise DataError("tracker state", str(error)) from error
         self._table, self._time_s, self._scale, self._appearance = table, time_s, scale, appearance
+        self._step_s = step_s
 
     def update(
         self,
@@ -192,15 +198,21 @@ class Tracker:
             )
         found = read_detections(detections, self._scale)
         settings, table = self._settings, self._table
-        self._dt_s = time_s - self._time_s if len(table) else 0.0
-        self._time_s = time_s
+        step_s = time_s - self._time_s
+        gap = step_s > settings.lost_s and step_s > _GAP_STEPS * self._step_s
+        self._step_s, self._time_s = step_s, time_s
+        self._dt_s = step_s if len(table) else 0.0
         if len(table):
             self._predict()
         known = len(table)
         if self._appearance is not None:
             self._appearance.frame(image, found.z)
-        rows, columns = self._match(table, found, time_s, self._dt_s, self._follow_camera, self._appearance)
-        if self._appearance is not None:
+        rows, columns = NO_ROWS, NO_ROWS
+        if not gap:
+            rows, columns = self._match(
+                table, found, time_s, self._dt_s, self._follow_camera, self._appearance
+            )
+        if self._appearance is not None and not gap:
             again, these = self._appearance.found_again(table, found, rows, columns, time_s)
             rows, columns = np.concatenate((rows, again)), np.concatenate((columns, these))
         blended = None

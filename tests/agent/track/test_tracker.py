@@ -74,6 +74,37 @@ def test_a_removed_track_is_reported_once_and_its_id_never_again() -> None:
     assert again[-1].ids.tolist() == [2]
 
 
+def test_nobody_is_taken_for_the_same_after_a_gap_in_the_frames() -> None:
+    stands = seen((500.0, 250.0, 40.0, 100.0))
+    for gap_s, same in ((1.5, True), (2.0, False), (10.0, False), (3600.0, False)):
+        tracker = Tracker()
+        run(tracker, [stands] * 20)
+        again = tracker.update(stands, 1.9 + gap_s)
+        states = dict(zip(again.ids.tolist(), again.states.tolist(), strict=True))
+        assert states[1] == (TrackState.CONFIRMED if same else TrackState.REMOVED)
+        assert tracker.update(stands, 2.0 + gap_s).ids.tolist() == ([1] if same else [2])
+    tracker = Tracker(TrackerSettings(lost_s=20.0))
+    run(tracker, [stands] * 20)
+    assert tracker.update(stands, 12.0).ids.tolist() == [1]
+
+
+def test_frames_that_always_come_seldom_have_no_gaps() -> None:
+    tracker = Tracker()
+    tracks = [tracker.update(seen((500.0, 250.0, 40.0, 100.0)), 2.5 * n + 0.4 * (n % 2)) for n in range(20)]
+    assert {tuple(each.ids.tolist()) for each in tracks} == {(1,)}
+
+
+def test_a_gap_is_one_also_after_the_state_was_loaded() -> None:
+    stands = seen((500.0, 250.0, 40.0, 100.0))
+    first, second = Tracker(), Tracker()
+    run(first, [stands] * 20)
+    second.load_state(json.loads(json.dumps(first.state_dict(), allow_nan=False)))
+    results = [
+        [each.update(stands, time_s).ids.tolist() for time_s in (12.0, 12.1)] for each in (first, second)
+    ]
+    assert results == [[[1, 2], [2]]] * 2
+
+
 def test_tentative_tracks_go_sooner_than_confirmed_ones() -> None:
     results = run(Tracker(), [seen(walker(0)), *[Detections.empty()] * 4])
     assert [len(r) for r in results] == [1, 1, 1, 0, 0]
@@ -259,6 +290,7 @@ def test_a_restored_tracker_goes_on_bit_for_bit() -> None:
         {"version": 0},
         {"motion": [[1]]},
         {"next_id": 1},
+        {"step_s": "soon"},
         {"whole": "no"},
         {"scores": {"count": 3, "recent": []}},
     ],
