@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -115,6 +116,25 @@ class PolygonSet:
             inside[self.owners[edges[touching]], rows[touching]] = True
         held: BoolArray = inside
         return held
+
+    def holds(self, index: int, x: float, y: float) -> bool:
+        """Whether one polygon holds one point, as `contains` tells; cheap for a single question."""
+        inside = False
+        for (ax, ay), (bx, by) in self._corners[index]:
+            if (ay > y) != (by > y) and x < ax + (y - ay) * (bx - ax) / (by - ay):
+                inside = not inside
+        return inside or self._touches(index, x, y)
+
+    def _touches(self, index: int, x: float, y: float) -> bool:
+        """Whether a point lies on a side or corner of one polygon."""
+        slack = self._tolerance
+        for (ax, ay), (bx, by) in self._corners[index]:
+            side_x, side_y, to_x, to_y = bx - ax, by - ay, x - ax, y - ay
+            length = math.hypot(side_x, side_y)
+            near = abs(side_x * to_y - side_y * to_x) <= slack * length
+            if near and -slack * length <= side_x * to_x + side_y * to_y <= (length + slack) * length:
+                return True
+        return False
 
     def overlap_areas(self, boxes: Float64Array) -> Float64Array:
         """Area that each polygon shares with each box.

@@ -90,12 +90,17 @@ class ZoneShapes:
         """
         polygons = (zone, *self._cut[zone])
         cuts = [part for polygon in polygons for part in self._polygons.crossings(polygon, start, end)]
-        borders = np.array([0.0, *sorted(cuts), 1.0])
-        firsts = borders[:-1][np.diff(borders) > 1e-9]
-        lasts = borders[1:][np.diff(borders) > 1e-9]
-        middles = ((firsts + lasts) / 2)[:, None]
-        held = self.hold(np.array(start) + middles * (np.array(end) - np.array(start)))[zone]
-        return list(zip(firsts.tolist(), held.tolist(), strict=True))
+        borders = [0.0, *sorted(cuts), 1.0]
+        found: list[tuple[float, bool]] = []
+        for first, last in itertools.pairwise(borders):
+            if last - first > 1e-9:
+                middle = (first + last) / 2
+                x = start[0] + middle * (end[0] - start[0])
+                y = start[1] + middle * (end[1] - start[1])
+                inside = self._polygons.holds(zone, x, y)
+                inside = inside and not any(self._polygons.holds(other, x, y) for other in polygons[1:])
+                found.append((first, inside))
+        return found
 
 
 class ZoneOverlaps:

@@ -76,6 +76,19 @@ def test_contains_does_not_change_with_scale_and_translation(
     assert before.tolist() == after.tolist()
 
 
+@few
+@given(polygons(), coordinates, coordinates, st.floats(0, 1), st.integers(0, 11))
+def test_holds_agrees_with_contains_on_the_sides_too(
+    polygon: np.ndarray, x: float, y: float, part: float, side: int
+) -> None:
+    both, number = PolygonSet([polygon]), side % len(polygon)
+    on_side = polygon[number] + part * (polygon[(number + 1) % len(polygon)] - polygon[number])
+    assert both.holds(0, *on_side.tolist())
+    assert both.holds(0, *polygon[number].tolist())
+    assume(distance_to_sides(polygon, np.array([x, y])) > 1e-6)
+    assert both.holds(0, x, y) == both.contains(np.array([[x, y]]))[0, 0]
+
+
 def test_contains_in_a_concave_polygon_leaves_out_the_notch() -> None:
     points = np.array([[1.5, 2.0], [0.5, 2.0], [2.5, 2.0], [1.5, 0.5], [1.0, 2.0], [1.5, 3.0]])
     assert PolygonSet([HORSESHOE]).contains(points)[0].tolist() == [False, True, True, True, True, False]
