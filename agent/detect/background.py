@@ -15,6 +15,7 @@ _BACKGROUND, _SHADOW, _OBJECT = 0, 127, 255  # what OpenCV's subtractors write
 _BACKGROUND_SHARE = 0.9  # MOG2's default: components that make up this weight are background
 _MAX_STEP_S = 1.0  # a gap between frames teaches no more than this
 _STEADY_EXPOSURE = 0.05  # of log gain: below it the exposure is taken as unchanged
+_LASTING_S = 3.0  # an exposure that stays for longer is that of the scene, not of a vehicle that crosses it
 _SWAY = 0.007  # of the width: what a camera on a pole moves by
 _VARIANCES = 16.0  # squared standard deviations, MOG2's default
 
@@ -25,8 +26,9 @@ class Background:
     A Gaussian mixture per pixel (Zivkovic 2004, as in OpenCV's MOG2, with its shadow test) behind a
     correction of exposure: a bright vehicle makes the camera darken the whole picture, which would turn all
     of it into foreground. The median ratio of background to frame, over a grid of pixels, is the gain that
-    undoes this. Pixels within the range of the background right beside them count as background too: a
-    camera that sways moves every edge, and gamma leaves a rest of an exposure corrected by a gain.
+    undoes this; an exposure that stays becomes the background's own. Pixels within the range of the
+    background right beside them count as background too: a camera that sways moves every edge, and gamma
+    leaves a rest of an exposure corrected by a gain.
 
     Args:
         settings: contrast, absorption time, shadows.
@@ -44,6 +46,8 @@ class Background:
         self._last_s = 0.0
         self._seen = 0
         self._start_over = False
+        self._log_gain, self._log_gain_s = 0.0, 0.0
+        """A correction, and since when it has been about the same."""
         self.started_s = 0.0
         """Time of the first frame that the model was learnt from."""
 
@@ -62,6 +66,7 @@ class Background:
             self._subtractor.apply(image, learningRate=1.0)
             self._background = self._subtractor.getBackgroundImage()
             self._seen, self._last_s, self.started_s, self._start_over = 1, time_s, time_s, False
+            self._log_gain, self._log_gain_s = 0.0, time_s
             return np.zeros(image.shape[:2], np.uint8)
         gain = self._gain(image, self._background)
         flux = abs(math.log(gain))
@@ -70,7 +75,10 @@ class Background:
         # A gain amplifies the noise of the sensor with the picture.
         self._subtractor.setVarThreshold(_VARIANCES * max(gain * gain, 1.0))
         mask: ImageArray = self._subtractor.apply(corrected, learningRate=self._rate(time_s, flux))
-        self._drop_light_and_sway(mask, corrected, 0.0 if steady else flux)
+        self._drop_light_and_sway(mask, corrected, flux)
+        hides = cv2.countNonZero(mask) > self._settings.min_area * mask.size
+        if self._lasts(math.log(gain), time_s) >= (self._settings.absorb_s if hides else _LASTING_S):
+            self._take_exposure(image, mask, self._background, gain)
         self._background = self._subtractor.getBackgroundImage(self._background)
         self._seen += 1
         self._last_s = time_s
@@ -97,6 +105,27 @@ class Background:
         first = 1.0 / (self._seen + 1) if time_s - self.started_s < self._settings.warm_up_s else 0.0
         # What a large correction leaves of a picture is no good teacher.
         return min(max(steady, first), 1.0) * math.exp(-10.0 * flux)
+
+    def _lasts(self, log_gain: float, time_s: float) -> float:
+        """Seconds for which the exposure has been about the same, and another than that of the background."""
+        if abs(log_gain) < _STEADY_EXPOSURE or abs(log_gain - self._log_gain) >= _STEADY_EXPOSURE:
+            self._log_gain, self._log_gain_s = log_gain, time_s
+        return time_s - self._log_gain_s
+
+    def _take_exposure(
+        self, image: ImageArray, mask: ImageArray, background: ImageArray, gain: float
+    ) -> None:
+        """Learn the background anew at the exposure of a picture, and without the objects in it.
+
+        Args:
+            image: (h, w, 3) uint8, as the camera gave it.
+            mask: (h, w) uint8, not 0 where it shows no background.
+            background: (h, w, 3) uint8, as it was.
+            gain: that brings it to the exposure of the background.
+        """
+        hidden = cv2.dilate(mask, self._around)[:, :, None] > 0
+        before = cv2.convertScaleAbs(background, alpha=1.0 / gain)
+        self._subtractor.apply(np.where(hidden, before, image), learningRate=1.0)
 
     def _drop_light_and_sway(self, mask: ImageArray, image: ImageArray, flux: float) -> None:
         """Take pixels for background that lie within what the background shows next to them.

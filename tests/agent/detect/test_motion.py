@@ -107,6 +107,39 @@ def test_what_stops_becomes_background_after_its_time_at_any_frame_rate():
         assert 3.0 < max(seen) < 5.5, fps
 
 
+@pytest.mark.parametrize("gain", [0.6, 0.8, 1.0, 1.3])
+def test_what_stops_becomes_background_in_its_time_also_after_a_lasting_change_of_exposure(gain):
+    """The exposure changes at second 2, for good; something stops at second 8."""
+    truth = np.float32([[100, 60, 160, 120]])
+    frames = [
+        frame(n, *([(100, 60, 160, 120)] if n >= 80 else []), gain=gain if n >= 20 else 1.0, colour=180)
+        for n in range(160)
+    ]
+    found = run(frames, absorb_s=3.0)
+    assert not any(len(part) for part in found[:80])
+    assert all(iou_matrix(truth, part.boxes).max(initial=0) > 0.8 for part in found[83:105])
+    assert 2.5 < max(n for n, part in enumerate(found) if len(part)) / FPS - 8.0 < 5.5
+
+
+def test_what_is_in_view_while_an_exposure_becomes_the_background_s_own_is_not_learnt():
+    """Something stands there from before the exposure changes until that counts as lasting, and leaves."""
+    frames = [
+        frame(n, *([(100, 60, 160, 120)] if 20 <= n < 80 else []), gain=0.7 if n >= 30 else 1.0)
+        for n in range(120)
+    ]
+    found = run(frames, absorb_s=20.0)
+    assert all(len(part) == 1 for part in found[22:80])
+    assert not any(len(part) for part in found[82:])
+    taken = run(frames, absorb_s=4.0)  # an object that hides a part of the background for as long as that
+    assert not any(len(part) for part in taken[82:])
+
+
+def test_a_change_of_exposure_that_is_too_small_to_be_corrected_makes_no_object_of_a_bright_wall():
+    wall = (200, 0, 320, 180)
+    frames = [frame(n, wall, colour=230, gain=1.0 if n < 60 else 1.038) for n in range(90)]
+    assert sum(len(found) for found in run(frames, contrast=3, absorb_s=3.0)) == 0
+
+
 def test_shadows_are_dropped_or_kept_as_set():
     def shaded(n: int) -> Frame:
         image = frame(n).image
