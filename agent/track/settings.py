@@ -82,8 +82,8 @@ class TrackerSettings(Section):
     tentative_s: Seconds = 0.15
     """A track that is not yet confirmed and was not seen for longer than this is removed."""
     lost_s: Seconds = 1.8
-    """A confirmed track that was not seen for longer than this is removed, also when no frames came meanwhile.
-    Longer survives longer occlusions, at the price of old tracks that take over new objects."""
+    """A confirmed track that was not seen for longer than this is removed, also when no frames came
+    meanwhile. Longer survives longer occlusions, at the price of old tracks that take over new objects."""
     border: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
     """Width of the picture's border, as a fraction of its width and height; tracks lost there have probably
     left. Used where the frame's size is known."""
