@@ -71,5 +71,6 @@ def test_what_is_no_spec_is_refused_in_one_line(tmp_path, text, said):
 
 
 def test_a_missing_spec_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"none\.json: expected a ModelSpec, got No such file.*; put the \.json"):
+    problem = r"none\.json: expected a ModelSpec, got No such file.*; put the \.json"
+    with pytest.raises(ModelError, match=problem):
         load_spec(tmp_path / "none.json")
