@@ -19,18 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.alerts.clock import clock_synchronised
-from agent.alerts.outbox_file import OutboxFile
+from agent.alerts.outbox_file import DISK_ERRORS, STILL_READABLE, OutboxFile
 from agent.alerts.outbox_limits import too_large, too_many, too_old
 from agent.alerts.outbox_records import Counters, DamagedError, StoredAlert
 from agent.alerts.outbox_recovery import open_outbox, taken_up
 from agent.alerts.settings import OutboxSettings
-from agent.errors import StorageError
 
 _log = logging.getLogger("edgetrack.outbox")
 _RETRY_DISK_S = 5.0
 _EXPIRE_EVERY_S = 60.0
-_STILL_READABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
-_DISK_ERRORS = (sqlite3.Error, OSError, DamagedError, StorageError)
 
 
 class Outbox:
@@ -63,6 +60,7 @@ class Outbox:
         self._writable = self._damage_seen = self._closed = False
         self._memory: dict[str, StoredAlert] = {}  # by id, in order
         self._gone: dict[str, StoredAlert] = {}  # acknowledged; rows of the file, while it is open
+        self._maybe_written: set[str] = set()  # were in `_memory` when an open file failed
         self._under_way: set[str] = set()  # sent, and not acknowledged here yet
         self._counters = Counters()
         self._position = 0
@@ -154,18 +152,15 @@ class Outbox:
                     good, damaged = self._file.read(place, limit, topic)
                     if damaged:
                         self._give_up(damaged)
-                except _DISK_ERRORS as error:
+                except DISK_ERRORS as error:
                     self._disk_failed(error)
                     break
                 found += [alert for alert in good if alert.id not in self._gone]
                 if len(good) + len(damaged) < limit:
                     break
                 place = max([alert.position for alert in good] + damaged)
-            found += [
-                alert
-                for alert in self._memory.values()
-                if alert.position > after and topic in (None, alert.topic)
-            ]
+            waiting = self._memory.values()
+            found += [alert for alert in waiting if alert.position > after and topic in (None, alert.topic)]
             return found[:limit]
 
     def topics(self) -> set[str]:
@@ -175,7 +170,7 @@ class Outbox:
             found = {alert.topic for alert in self._memory.values()}
             try:
                 return found | (self._file.topics() if self._file is not None else set())
-            except _DISK_ERRORS as error:
+            except DISK_ERRORS as error:
                 self._disk_failed(error)
                 return found
 
@@ -203,14 +198,15 @@ class Outbox:
         with self._lock:
             for alert in alerts:
                 self._under_way.discard(alert.id)
+                in_memory = self._memory.pop(alert.id, None) is not None
                 # A write that failed may have brought it to the disk all the same.
-                self._memory.pop(alert.id, None)
-                self._gone[alert.id] = alert
+                if not in_memory or self._file is not None or alert.id in self._maybe_written:
+                    self._gone[alert.id] = alert
             if not self._gone or self._use_disk() or self._file is None:
                 return
             try:
                 self._gone = {alert.id: alert for alert in self._file.held(self._gone.values())}
-            except _DISK_ERRORS as error:
+            except DISK_ERRORS as error:
                 self._disk_failed(error)
 
     def close(self) -> None:
@@ -243,7 +239,7 @@ class Outbox:
             if self._monotonic() >= self._expire_at:
                 self._expire_at = self._monotonic() + _EXPIRE_EVERY_S
                 self._expire(file)
-        except _DISK_ERRORS as error:
+        except DISK_ERRORS as error:
             self._disk_failed(error)
             return False
         if self.disk_error is not None:
@@ -255,7 +251,8 @@ class Outbox:
     def _disk_failed(self, error: Exception) -> None:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         self._damage_seen |= code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if code not in _STILL_READABLE and self._file is not None:
+        if code not in STILL_READABLE and self._file is not None:
+            self._maybe_written |= self._memory.keys()
             self._file.close()
             self._file = None
         self._writable = False
@@ -289,7 +286,7 @@ class Outbox:
             if self._file is not None:
                 positions = too_large(self._file, int(limit_mb * 1e6), self._under_way)
                 self._drop(self._file, positions, f"more than {limit_mb:g} MB wait")
-        except _DISK_ERRORS as error:
+        except DISK_ERRORS as error:
             self._disk_failed(error)
 
     def _make_room_in_memory(self) -> None:
@@ -311,6 +308,7 @@ class Outbox:
         )
         self._damage_seen = False
         self._memory, self._gone, last = taken_up(file, self._memory, self._gone)
+        self._maybe_written.clear()
         self.generation += 1
         self._counters = self._counters.merged(file.counters)
         # Positions never come twice, so that no alert stands where one stood that somebody still holds.

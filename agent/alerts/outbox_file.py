@@ -14,6 +14,8 @@ from agent.alerts.outbox_records import Counters, DamagedError, StoredAlert, ale
 from agent.errors import StorageError
 
 PAGE_SIZE = 4096
+DISK_ERRORS = (sqlite3.Error, OSError, DamagedError, StorageError)
+STILL_READABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 _COMPACT_ABOVE = 4 << 20  # bytes of file that an emptied outbox may keep
 
 _VERSION = 1

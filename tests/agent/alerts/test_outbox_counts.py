@@ -260,3 +260,27 @@ def test_killed_at_any_moment_exactly_what_waited_comes_back_in_order(
         assert len(killed) == len(outbox) == len(outbox.pending(1000))
         killed.close()
     outbox.close()
+
+
+def test_acknowledged_without_a_disk_stays_in_memory_only_where_the_disk_may_hold_it(
+    tmp_path: Path, make_outbox: MakeOutbox
+) -> None:
+    now = [0.0]
+    folder = tmp_path / "state"
+    outbox = make_outbox({"monotonic": lambda: now[0]}, path=folder / "outbox.sqlite")
+    stored = put(outbox, 2)
+    with disk_that_takes_nothing():
+        stored += put(outbox, 2)
+        folder.rename(tmp_path / "away")
+        folder.touch()
+    outbox.acknowledge([stored[0], stored[2]])
+    for _ in range(50):
+        outbox.acknowledge(put(outbox))
+    assert outbox._gone.keys() == {stored[0].id, stored[2].id}
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    now[0] = 6.0
+    assert ids(outbox.pending(10)) == ids([stored[1], stored[3]])
+    assert len(outbox) == 2
+    assert not outbox._gone
+    assert not outbox._maybe_written
