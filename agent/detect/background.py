@@ -16,6 +16,7 @@ _BACKGROUND_SHARE = 0.9  # MOG2's default: components that make up this weight a
 _MAX_STEP_S = 1.0  # a gap between frames teaches no more than this
 _STEADY_EXPOSURE = 0.05  # of log gain: below it the exposure is taken as unchanged
 _LASTING_S = 3.0  # an exposure that stays for longer is that of the scene, not of a vehicle that crosses it
+_OTHER_LIGHT = math.log(2.0)  # of log gain: beyond it a correction costs too much contrast to go on with it
 _SWAY = 0.007  # of the width: what a camera on a pole moves by
 _VARIANCES = 16.0  # squared standard deviations, MOG2's default
 
@@ -26,9 +27,10 @@ class Background:
     A Gaussian mixture per pixel (Zivkovic 2004, as in OpenCV's MOG2, with its shadow test) behind a
     correction of exposure: a bright vehicle makes the camera darken the whole picture, which would turn all
     of it into foreground. The median ratio of background to frame, over a grid of pixels, is the gain that
-    undoes this; an exposure that stays becomes the background's own. Pixels within the range of the
-    background right beside them count as background too: a camera that sways moves every edge, and gamma
-    leaves a rest of an exposure corrected by a gain.
+    undoes this. An exposure that stays is learnt behind its correction like any other, so that the mixture
+    keeps what it knows of leaves and water; one that is very different becomes the background's own. Pixels
+    within the range of the background right beside them count as background too: a camera that sways moves
+    every edge, and gamma leaves a rest of an exposure corrected by a gain.
 
     Args:
         settings: contrast, absorption time, shadows.
@@ -69,15 +71,21 @@ class Background:
             self._log_gain, self._log_gain_s = 0.0, time_s
             return np.zeros(image.shape[:2], np.uint8)
         gain = self._gain(image, self._background)
-        flux = abs(math.log(gain))
+        log_gain = math.log(gain)
+        flux = abs(log_gain)
+        lasts_s = self._lasts(log_gain, time_s)
         steady = flux < _STEADY_EXPOSURE
         corrected = image if steady else np.asarray(cv2.convertScaleAbs(image, alpha=gain), np.uint8)
         # A gain amplifies the noise of the sensor with the picture.
         self._subtractor.setVarThreshold(_VARIANCES * max(gain * gain, 1.0))
-        mask: ImageArray = self._subtractor.apply(corrected, learningRate=self._rate(time_s, flux))
-        self._drop_light_and_sway(mask, corrected, flux)
+        mask: ImageArray = self._subtractor.apply(
+            corrected, learningRate=self._rate(time_s, 0.0 if lasts_s >= _LASTING_S else flux)
+        )
+        # What the correction leaves has become background by then, as anything that stays.
+        learnt = lasts_s >= _LASTING_S + 2 * self._settings.absorb_s
+        self._drop_light_and_sway(mask, corrected, 0.0 if learnt else flux)
         hides = cv2.countNonZero(mask) > self._settings.min_area * mask.size
-        if self._lasts(math.log(gain), time_s) >= (self._settings.absorb_s if hides else _LASTING_S):
+        if flux >= _OTHER_LIGHT and lasts_s >= (self._settings.absorb_s if hides else _LASTING_S):
             self._take_exposure(image, mask, self._background, gain)
         self._background = self._subtractor.getBackgroundImage(self._background)
         self._seen += 1

@@ -134,6 +134,31 @@ def test_what_is_in_view_while_an_exposure_becomes_the_background_s_own_is_not_l
     assert not any(len(part) for part in taken[82:])
 
 
+@pytest.mark.parametrize("gain", [0.94, 0.8, 1.2])
+def test_what_flickers_stays_background_when_the_exposure_changes_for_good(gain):
+    """Water glitters in two pictures of five from second 2; it is learnt when the exposure changes."""
+    glitters = (np.random.default_rng(2).random(450) < 0.4) & (np.arange(450) >= 20)
+    boxes = [[(100, 60, 160, 110)] if glitters[n] else [] for n in range(450)]
+    frames = [frame(n, *boxes[n], colour=170, gain=gain if n >= 300 else 1.0) for n in range(450)]
+    found = run(frames, absorb_s=5.0)
+    assert any(len(part) for part in found[20:40])
+    assert not any(len(part) for part in found[250:])
+
+
+def test_a_change_of_exposure_that_has_lasted_hides_no_faint_object():
+    """Gamma leaves a rest that the gain does not undo; once learnt it is allowed for no longer."""
+
+    def dimmed(n: int) -> Frame:
+        image = frame(n, *([(100, 60, 160, 120)] if n >= 160 else []), colour=140).image
+        if n >= 20:
+            image = cv2.LUT(image, (255 * (np.arange(256) / 255) ** 1.25 * 0.95).astype(np.uint8))
+        return Frame(image, n / FPS, 0.0, n)
+
+    found = run([dimmed(n) for n in range(180)], absorb_s=3.0)
+    assert not any(len(part) for part in found[:160])
+    assert all(len(part) for part in found[162:])
+
+
 def test_a_change_of_exposure_that_is_too_small_to_be_corrected_makes_no_object_of_a_bright_wall():
     wall = (200, 0, 320, 180)
     frames = [frame(n, wall, colour=230, gain=1.0 if n < 60 else 1.038) for n in range(90)]
