@@ -218,7 +218,7 @@ class AlertClient:
                     yield event
                     last_s = time.monotonic()
                 self._confirm()
-            for gap in self._check.due(self._listened_s):
+            for gap in self._check.due_by_now(self._listened_s):
                 yield gap
                 last_s = time.monotonic()
             if timeout_s is not None and time.monotonic() - last_s >= timeout_s:

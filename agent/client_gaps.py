@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agent.client_events import SequenceGap
 
 GRACE_S = 10.0
 """More than a device waits before it sends an alert again (`broker.redeliver_after_s`)."""
-_MAX_HOLES = 1_000
+_MAX_TOLD = 1_000
+_MAX_HOLES = 100_000
 
 
 @dataclass(slots=True)
@@ -20,6 +24,7 @@ class _Hole:
     last: int
     seen_s: float
     told: bool = False
+    """Whether a gap told of it; the oldest of these are given up first."""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class SequenceCheck:
         self._grace_s = grace_s
         self._devices: dict[str, _Device] = {}
         self._lost: list[SequenceGap] = []
+        self._look_s = 0.0
         self.missing = 0
         """Numbers that were passed over and have not come, told or not."""
 
@@ -87,11 +93,20 @@ class SequenceCheck:
         """Gaps that are to be told now, each once."""
         due, self._lost = self._lost, []
         for name, device in self._devices.items():
-            for hole in device.holes:
-                if not hole.told and time_s >= _hoped_for_since_s(hole, device.lanes) + self._grace_s:
+            for hole, since_s in _hoped_for(device):
+                if not hole.told and time_s >= since_s + self._grace_s:
                     hole.told = True
                     due.append(SequenceGap(name, hole.first, hole.last))
+            _forget_told(device)
         return due
+
+    def due_by_now(self, time_s: float) -> list[SequenceGap]:
+        """As `due`, for one who asks in a loop: it looks once a second, or ten times within a short grace,
+        since it goes through all that is missing."""
+        if time_s < self._look_s:
+            return []
+        self._look_s = time_s + min(1.0, self._grace_s / 10)
+        return self.due(time_s)
 
     def _pass_over(self, name: str, device: _Device, sequence: int, time_s: float) -> None:
         """Go on to a number that may leave some out."""
@@ -99,7 +114,9 @@ class SequenceCheck:
             device.holes.append(_Hole(device.highest + 1, sequence - 1, time_s))
             self.missing += sequence - 1 - device.highest
         device.highest = sequence
-        self._limit(name, device)
+        if len(device.holes) > _MAX_HOLES:
+            self._give_up(name, device.holes[:1])
+            del device.holes[0]
 
     def _fill(self, device: _Device, sequence: int) -> bool:
         """Take a number that was missing; False if it was not."""
@@ -114,15 +131,23 @@ class SequenceCheck:
         self.missing -= 1
         return True
 
-    def _limit(self, name: str, device: _Device) -> None:
-        self._give_up(name, device.holes[:-_MAX_HOLES])
-        del device.holes[:-_MAX_HOLES]
-
     def _give_up(self, name: str, holes: list[_Hole]) -> None:
         """Numbers that will not be known again when they come."""
         self._lost += [SequenceGap(name, hole.first, hole.last) for hole in holes if not hole.told]
 
 
-def _hoped_for_since_s(hole: _Hole, lanes: dict[str, _Lane]) -> float:
-    """When a camera that may yet bring numbers of a hole last brought an alert."""
-    return max([hole.seen_s] + [lane.arrived_s for lane in lanes.values() if lane.last < hole.last])
+def _hoped_for(device: _Device) -> Iterator[tuple[_Hole, float]]:
+    """Each hole, and when a camera that may yet bring numbers of it last brought an alert."""
+    lanes = deque(sorted(device.lanes.values(), key=lambda lane: lane.last))
+    arrived_s = -math.inf
+    for hole in device.holes:
+        while lanes and lanes[0].last < hole.last:
+            arrived_s = max(arrived_s, lanes.popleft().arrived_s)
+        yield hole, max(hole.seen_s, arrived_s)
+
+
+def _forget_told(device: _Device) -> None:
+    """Keep the newest of the holes that were told, and all others: their numbers may come."""
+    given_up = [hole.last for hole in device.holes if hole.told][:-_MAX_TOLD]
+    if given_up:
+        device.holes = [hole for hole in device.holes if not hole.told or hole.last > given_up[-1]]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent import client_gaps
 from agent.client import SequenceCheck, SequenceGap
 
 GRACE_S = 10.0
@@ -89,10 +92,42 @@ def test_gap_of_before_the_device_counted_anew_is_told_and_its_numbers_are_other
     assert check.missing == 2 + (100 - 2)
 
 
-def test_more_gaps_than_are_remembered_are_all_told_and_take_no_more_memory() -> None:
+def test_more_gaps_than_are_remembered_are_all_told_and_take_no_more_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_gaps, "_MAX_HOLES", 2500)
     check = SequenceCheck(GRACE_S)
     for number in range(1, 6001, 2):
         check.see("porch", "front", number, 0.0)
-    assert len(check._devices["porch"].holes) == 1000
+    assert len(check._devices["porch"].holes) == 2500
     assert sorted(told(check)) == list(range(2, 6000, 2))
+    assert len(check._devices["porch"].holes) == 1000, "what was told is given up first"
     assert check.missing == 2999
+
+
+def test_backlog_that_cameras_bring_side_by_side_is_no_loss_however_long() -> None:
+    check = SequenceCheck(GRACE_S)
+    front, back = (
+        deque(range(1, 33_001, 11)),
+        deque(number for number in range(1, 33_001) if number % 11 != 1),
+    )
+    step, deepest = 0, 0
+    while front or back:
+        for camera, lane in (("front", front), ("back", back)):
+            if lane:
+                check.see("porch", camera, lane.popleft(), step * 0.005)
+        deepest = max(deepest, check.missing)
+        step += 1
+        if step % 200 == 0:
+            assert check.due(step * 0.005) == []
+    assert deepest > 25_000
+    assert (check.missing, check.due(math.inf)) == (0, [])
+
+
+def test_one_who_asks_in_a_loop_has_all_looked_through_once_a_second() -> None:
+    check = SequenceCheck(GRACE_S)
+    check.see("porch", "front", 1, 0.0)
+    check.see("porch", "front", 4, 0.0)
+    assert check.due_by_now(9.5) == []
+    assert check.due_by_now(10.4) == []
+    assert check.due_by_now(10.5) == [SequenceGap("porch", 2, 3)]
