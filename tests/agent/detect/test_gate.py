@@ -7,7 +7,8 @@ import pytest
 
 from agent.detect.detector import open_detector
 from agent.detect.gate import GatedDetector
-from agent.detect.settings import DetectorSettings, GateSettings
+from agent.detect.motion import MotionFinder
+from agent.detect.settings import DetectorSettings, GateSettings, MotionSettings
 from agent.detect.tflite_detector import TfliteDetector
 from agent.errors import ConfigError
 from agent.records import Frame
@@ -63,11 +64,31 @@ def test_a_look_that_is_dropped_on_its_way_is_made_up_for(gated):
         found = gated.detect(street(n))
     dropped = gated.prepare(street(40))
     assert dropped.input is not None  # due, four seconds after the only look
-    prepared = gated.prepare(street(41))
+    assert len(gated.detect(street(41))) == len(found) == 1  # which came instead
+    prepared = gated.prepare(street(42))
     assert prepared.input is not None
     gated.invoke(prepared)
-    assert len(gated.decode(prepared)) == len(found) == 1
-    assert gated.prepare(street(42)).input is None
+    assert len(gated.decode(prepared)) == 1
+    assert gated.prepare(street(43)).input is None
+
+
+@pytest.mark.parametrize("fps", [10.0, 1.0])
+def test_the_same_frames_of_a_file_are_looked_at_however_far_ahead_they_are_prepared(gated, fps):
+    def looks(ahead: int) -> list[float]:
+        gate = GatedDetector(gated._detector, gated._settings, MotionFinder(MotionSettings()))
+        looked, waiting = [], []
+        for n in range(90):
+            waiting.append(gate.prepare(street(n, fps)))
+            if waiting[-1].input is not None:
+                looked.append(n)
+            while len(waiting) > ahead:
+                gate.invoke(waiting[0])
+                gate.decode(waiting.pop(0))
+        return looked
+
+    at_once = looks(0)
+    assert len(at_once) < 60
+    assert looks(2) == looks(4) == at_once
 
 
 def test_a_recurrent_model_is_not_gated(small_models):
