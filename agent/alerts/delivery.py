@@ -195,7 +195,7 @@ class Delivery:
         # rules refuse) takes its answer with it when others are under way. So: one at a time.
         self._cautious = self._needs_receiver or bool(self._window.in_flight)
         if self._stop_at is None:
-            self._outgoing.connection_ended(self._other.values())
+            self._outgoing.connection_ended(self._other.values(), alerts=bool(self._window.in_flight))
         self._other.clear()
         self._window.start_over()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from agent.alerts.complaints import Complaints
 from agent.alerts.messages import Message
@@ -50,14 +50,14 @@ class Outgoing:
             problem = f"the broker refuses the message: {refusal}; check its access rules"
             self._complaints.add(message.topic, problem)
 
-    def connection_ended(self, under_way: Iterable[Message]) -> None:
-        """A connection broke while these had no answer."""
-        culprit = self.retained.connection_ended(under_way)
+    def connection_ended(self, under_way: Collection[Message], *, alerts: bool) -> None:
+        """A connection broke while these, and perhaps alerts, had no answer."""
+        culprit = self.retained.connection_ended(under_way, alerts=alerts)
         if culprit is not None:
             self._complaints.add(
                 culprit.topic,
                 f"expected the broker to take {len(culprit.payload)} bytes, got the connection closed; left "
-                "out, lower snapshots.max_bytes or check the broker's limit and access rules",
+                "out for a while, lower snapshots.max_bytes or check the broker's limit and access rules",
             )
 
     def fits(self, message: Message, max_packet_bytes: int) -> bool:
