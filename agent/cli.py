@@ -100,7 +100,7 @@ def check(config: ConfigFile) -> None:
     installation = installation_of(config)
     service_runs = unit_runs(unit_properties(installation.unit))
     with installation.credentials():
-        checked = check_config(config, tpu_in_use=service_runs)
+        checked = check_config(config, tpu_in_use=service_runs, other_user=installation.state is not None)
     for name, camera in checked.cameras.items():
         if service_runs and camera.detector.device != "cpu":
             print(f"{config} cameras.{name}.detector: not tried, the running service holds its device")

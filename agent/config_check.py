@@ -38,36 +38,39 @@ class Fault:
         return f"{self.where}: {self.error}" if self.where else str(self.error)
 
 
-def check_config(path: Path, *, tpu_in_use: bool = False) -> Config:
+def check_config(path: Path, *, tpu_in_use: bool = False, other_user: bool = False) -> Config:
     """Check a configuration and what it names: files, models, labels, rules, packages.
 
     Args:
         path: the file.
         tpu_in_use: leave out detectors that need an Edge TPU, since another holds it.
+        other_user: leave out passwords and keys that this user may not read, since the agent runs as another.
 
     Raises:
         ConfigError: with all faults.
     """
     config = load_config(path)
-    faults = tuple(map(str, named_faults(path, config, tpu_in_use=tpu_in_use)))
+    faults = tuple(map(str, named_faults(path, config, tpu_in_use=tpu_in_use, other_user=other_user)))
     if faults:
         where, _, problem = faults[0].partition(": ")
         raise ConfigError(where, problem, faults=faults)
     return config
 
 
-def named_faults(path: Path, config: Config, *, tpu_in_use: bool = False) -> Iterator[Fault]:
+def named_faults(
+    path: Path, config: Config, *, tpu_in_use: bool = False, other_user: bool = False
+) -> Iterator[Fault]:
     """Everything that is wrong with what a configuration names.
 
     Args:
         path: its file.
         config: its content.
-        tpu_in_use: as of `check_config`.
+        tpu_in_use, other_user: as of `check_config`.
     """
-    yield from _tried("page", lambda: check_page(config))
-    yield from _tried("broker", lambda: broker_password(config.broker))
+    yield from _secrets_tried("page", lambda: check_page(config), other_user=other_user)
+    yield from _secrets_tried("broker", lambda: broker_password(config.broker), other_user=other_user)
     if config.broker.uses_tls:
-        yield from _tried("broker", lambda: tls_context(config.broker.tls))
+        yield from _secrets_tried("broker", lambda: tls_context(config.broker.tls), other_user=other_user)
     yield from _tried("outbox", lambda: _check_outbox(config.outbox.path))
     for name, camera in config.cameras.items():
         yield from _camera_faults(f"{path} cameras.{name}", camera, tpu_in_use=tpu_in_use)
@@ -103,9 +106,24 @@ def _check_outbox(path: Path | None) -> None:
     if path is None:
         return
     standing = next(folder for folder in path.parents if os.path.lexists(folder))
-    if not standing.is_dir() or path.is_dir():
-        got = f"{path}, a folder" if path.is_dir() else f"{standing}, which is no folder, above it"
+    # Path.is_dir() raises in a folder that this user may not enter.
+    folder = os.path.isdir(path)  # noqa: PTH112
+    if folder or not os.path.isdir(standing):  # noqa: PTH112
+        got = f"{path}, a folder" if folder else f"{standing}, which is no folder, above it"
         raise ConfigError("outbox.path", f"expected a file in a folder, got {got}", "set outbox.path")
+
+
+def _secrets_tried(part: str, check: Callable[[], object], *, other_user: bool) -> Iterator[Fault]:
+    try:
+        yield from (fault for fault in _tried(part, check) if not (other_user and unreadable(fault.error)))
+    except PermissionError:  # a folder that this user may not enter
+        if not other_user:
+            raise
+
+
+def unreadable(error: EdgetrackError) -> bool:
+    """Whether this user may not read a file, which says nothing of another."""
+    return isinstance(error.__cause__, PermissionError)
 
 
 def _tried(part: str, check: Callable[[], object], where: str = "") -> Iterator[Fault]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from agent.alerts.credentials import broker_password
 from agent.alerts.mqtt import check_broker
 from agent.alerts.settings import BrokerSettings
+from agent.config_check import unreadable
 from agent.doctor.finding import Finding, ok, warn
 from agent.doctor.installation import Installation
+from agent.errors import EdgetrackError
 
 MOSQUITTO_CONF = Path("/etc/mosquitto/mosquitto.conf")
 _KEEPS = "persistence true, autosave_on_changes true and autosave_interval 1, each on a line of its own"
@@ -40,7 +42,13 @@ def check_connection(
             yield warn(f"{installation.credential}: only root may read it", "run doctor with sudo")
             return
     started = time.monotonic()
-    version = check_broker(settings, device)
+    try:
+        version = check_broker(settings, device)
+    except EdgetrackError as error:
+        if installation is None or installation.state is None or not unreadable(error):
+            raise
+        yield warn(f"{error.where}: {error.problem}", "run doctor with sudo")
+        return
     connect_ms = (time.monotonic() - started) * 1000
     user = f"as {settings.username}" if settings.username else "without a user"
     tls = f"TLS {settings.tls.min_version} or newer" if settings.uses_tls else "no TLS"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,10 @@ class Installation:
 
     @contextmanager
     def credentials(self) -> Iterator[None]:
-        """Within the block passwords are those of the service, as far as this user may read them."""
+        """Within the block passwords are those of the service.
+
+        To read one that this user may not, or to look for it, is a PermissionError there.
+        """
         if self.credential is None or "CREDENTIALS_DIRECTORY" in os.environ:
             yield
             return
@@ -56,7 +59,9 @@ class Installation:
         with tempfile.TemporaryDirectory() as folder:
             for name in (CREDENTIAL, PAGE_CREDENTIAL):
                 stored = self.credential.with_name(name + suffix)
-                if os.access(stored, os.R_OK):
+                with suppress(FileNotFoundError):
+                    with suppress(PermissionError):  # it may be there: reading it will say so
+                        stored.stat()
                     (Path(folder) / name).symlink_to(stored)
             os.environ["CREDENTIALS_DIRECTORY"] = folder
             try:

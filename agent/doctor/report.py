@@ -104,7 +104,9 @@ def _check_named(
     with installation.credentials():
         faults = [
             fault
-            for fault in named_faults(path, config, tpu_in_use=service_runs)
+            for fault in named_faults(
+                path, config, tpu_in_use=service_runs, other_user=installation.state is not None
+            )
             if fault.part in ("page", "rules", "tracker")
         ]
     for fault in faults:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.config_check import check_config
+from agent.doctor import installation
 from agent.doctor.finding import Level
 from agent.doctor.inference import check_model
 from agent.doctor.report import diagnose
@@ -97,3 +103,70 @@ def test_device_that_the_running_service_holds_is_left_alone(path: Path) -> None
     assert (found.level, found.found) == (Level.OK, "gone_edgetpu.tflite on usb: held by the running service")
     with pytest.raises(ConfigError, match=r"cameras\.front\.detector"):
         check_config(path)
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Within the block files that root keeps for itself cannot be read, by whomever the tests are run."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The configuration of a service whose state and passwords are its own."""
+    for name in ("CREDENTIALS_DIRECTORY", "EDGETRACK_WEB_PASSWORD", "EDGETRACK_BROKER_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    with tempfile.TemporaryDirectory() as name:  # tmp_path is closed to others
+        folder = Path(name)
+        folder.chmod(0o755)
+        for closed in ("state", "credstore"):
+            (folder / closed).mkdir()
+        (folder / "credstore" / "edgetrack-web-password").write_text("a long password\n")
+        (folder / "secret").write_text("open sesame\n")
+        for closed in ("state", "credstore", "secret"):
+            (folder / closed).chmod(0)
+        monkeypatch.setattr(installation, "CONFIGURATIONS", folder)
+        monkeypatch.setattr(installation, "_CREDENTIALS", folder / "credstore")
+        path = folder / "edgetrack.yaml"
+        path.write_text(
+            f"device: porch\noutbox: {{path: state/outbox.sqlite}}\nweb: {{listen: '0.0.0.0:8080'}}\n"
+            f"broker: {{password_file: secret}}\n{CAMERA}"
+        )
+        yield path
+        for closed in ("state", "credstore", "secret"):
+            (folder / closed).chmod(0o700)
+
+
+def test_what_only_the_service_may_read_is_no_fault(
+    served: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["edgetrack-agent", "check", str(served)])
+    with ordinary_user():
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0, capsys.readouterr().out) == (0, f"{served}: ok\n")
+        findings = [found for found in diagnose(served) if found.check in ("configuration", "broker")]
+        with pytest.raises(ConfigError) as caught:
+            check_config(served)  # as the agent does when it reloads
+    assert any("broker.password_file: expected a readable" in fault for fault in caught.value.faults)
+    assert [found.level for found in findings] == [Level.OK, Level.WARN]
+    assert findings[1].next_step == "run doctor with sudo"
+
+
+def test_page_without_a_password_is_a_fault_also_of_a_service(
+    served: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (served.parent / "credstore").chmod(0o755)
+    (served.parent / "credstore" / "edgetrack-web-password").unlink()
+    monkeypatch.setattr("sys.argv", ["edgetrack-agent", "check", str(served)])
+    with ordinary_user(), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 78
+    assert "web.listen: expected a password" in capsys.readouterr().err
