@@ -57,17 +57,17 @@ class Outbox:
         self._monotonic, self._wall, self._synchronised = monotonic, wall, synchronised
         self._lock = threading.RLock()
         self._file: OutboxFile | None = None
-        self._writable = self._damage_seen = self._closed = False
+        self._writable = self._damage_seen = self._closed = self._dropped_in_memory = False
         self._memory: dict[str, StoredAlert] = {}  # by id, in order
         self._gone: dict[str, StoredAlert] = {}  # acknowledged; rows of the file, while it is open
         self._maybe_written: set[str] = set()  # were in `_memory` when an open file failed
         self._under_way: set[str] = set()  # sent, and not acknowledged here yet
         self._counters = Counters()
-        self._position = 0
+        self._position = self._written_to = 0  # the last one given; the last one that is or was on the disk
         self._retry_at = self._expire_at = monotonic()
         self.generation = 0
-        """Grows when the file is opened, which may bring earlier alerts, and when alerts are dropped: what
-        was read before may wait no more, or elsewhere."""
+        """Grows when the file is opened, which may bring earlier alerts, and with what is dropped from it, or
+        was from memory while it took nothing: what was read before may wait no more, or elsewhere."""
         self.disk_error: str | None = None
         """Why alerts wait in memory; None while the disk takes them."""
         self.damaged = 0
@@ -177,10 +177,11 @@ class Outbox:
     def take(self, alert: StoredAlert, generation: int) -> bool:
         """Let an alert that was read be sent: until it is acknowledged or put back, no limit drops it.
 
-        False when the generation is another than then: it is to be read again, since it may wait no more.
+        False when it was dropped, or when the generation is another than then: it is to be read again.
         """
         with self._lock:
-            if generation != self.generation:
+            dropped = alert.position > self._written_to and alert.id not in self._memory
+            if dropped or generation != self.generation:
                 return False
             self._under_way.add(alert.id)
             return True
@@ -188,10 +189,7 @@ class Outbox:
     def put_back(self, alert: StoredAlert | None = None) -> None:
         """An alert that was taken is under way no more, and was not acknowledged; without one, none is."""
         with self._lock:
-            if alert is None:
-                self._under_way.clear()
-            else:
-                self._under_way.discard(alert.id)
+            self._under_way = set() if alert is None else self._under_way - {alert.id}
 
     def acknowledge(self, alerts: Iterable[StoredAlert]) -> None:
         """Forget alerts that the broker has, in one transaction."""
@@ -233,6 +231,9 @@ class Outbox:
                 counters = self._counters if forgets or not self._writable else None
                 file.write(insert=self._memory.values(), forget=self._gone.values(), counters=counters)
                 self._memory.clear()
+                self._written_to = self._position
+                self.generation += self._dropped_in_memory
+                self._dropped_in_memory = False
                 self._gone.clear()
                 if forgets and not file.alerts:
                     file.compact()
@@ -293,7 +294,7 @@ class Outbox:
         for id_ in too_many(self._memory, self._settings.max_in_memory, self._under_way):
             del self._memory[id_]
             self._counters = replace(self._counters, dropped=self._counters.dropped + 1)
-            self.generation += 1
+            self._dropped_in_memory = True
 
     def _expire(self, file: OutboxFile) -> None:
         """Drop what is older than the limit, where both clocks, then and now, can be believed."""
@@ -308,6 +309,7 @@ class Outbox:
         )
         self._damage_seen = False
         self._memory, self._gone, last = taken_up(file, self._memory, self._gone)
+        self._written_to = last
         self._maybe_written.clear()
         self.generation += 1
         self._counters = self._counters.merged(file.counters)

@@ -95,6 +95,8 @@ class ReceiptWindow(AlertWindow):
             alert = self._due(now)
             if alert is None or self._outbox.take(alert, self._generation):
                 return alert
+            if not (lane := self._lanes[alert.topic]).sends:
+                lane.queue.popleft()
 
     def _due(self, now: float) -> StoredAlert | None:
         for topic, lane in self._lanes.items():

@@ -8,8 +8,10 @@ import pytest
 from agent.alerts import window as window_module
 from agent.alerts.outbox import Outbox
 from agent.alerts.outbox_records import StoredAlert
+from agent.alerts.receipt_window import ReceiptWindow
 from agent.alerts.schema import new_id
 from agent.alerts.window import AlertWindow
+from tests.agent.alerts.conftest import disk_that_takes_nothing
 
 
 def put(outbox: Outbox, topic: str = "t") -> StoredAlert:
@@ -82,3 +84,89 @@ def test_alerts_of_a_disk_that_comes_back_are_drawn_without_a_new_one(
     assert len(drawn(window)) == 5
     assert len(outbox) == 5
     assert outbox.disk_error is None
+
+
+@pytest.mark.parametrize("by_receipt", [False, True])
+def test_what_was_read_is_sent_in_order_while_the_disk_is_away_and_memory_is_full(
+    make_outbox: Callable[..., Outbox], tmp_path: Path, by_receipt: bool
+) -> None:
+    now = [0.0]
+    folder = tmp_path / "state"
+    outbox = make_outbox({"monotonic": lambda: now[0]}, path=folder / "outbox.sqlite", max_in_memory=10)
+    window = ReceiptWindow(outbox, 1000.0, lambda topic: None) if by_receipt else AlertWindow(outbox)
+
+    def taken() -> int:
+        alert = window.next()
+        if alert is None:
+            return 0
+        window.sent(alert.sequence, alert)
+        window.acknowledged(alert.sequence)
+        if isinstance(window, ReceiptWindow):
+            window.receipt({alert.id})
+        return alert.sequence
+
+    for _ in range(20):
+        put(outbox)
+    window.stored("t")
+    numbers = [taken() for _ in range(3)]
+    window.forget()
+    with disk_that_takes_nothing():
+        put(outbox)
+        folder.rename(tmp_path / "away")
+        folder.touch()
+    for _ in range(11):
+        put(outbox)
+    window.stored("t")
+    assert outbox.dropped == 2
+    numbers += [taken() for _ in range(18)]
+    for _ in range(4):  # drops alerts that the window has read already
+        put(outbox)
+    window.stored("t")
+    while number := taken():
+        numbers.append(number)
+    waited = [number for number in range(1, 37) if number not in (21, 22)]
+    assert numbers == [number for number in waited if number in set(numbers)]
+    assert len(numbers) + outbox.dropped == 36
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    now[0] = 6.0
+    assert taken() == 0
+    window.forget()
+    assert len(outbox) == 0
+
+
+@pytest.mark.parametrize("by_receipt", [False, True])
+def test_alert_that_a_full_disk_had_no_room_for_is_not_sent_once_it_was_dropped(
+    make_outbox: Callable[..., Outbox], by_receipt: bool
+) -> None:
+    now = [0.0]
+    outbox = make_outbox({"monotonic": lambda: now[0]}, max_in_memory=10)
+    window = ReceiptWindow(outbox, 1000.0, lambda topic: None) if by_receipt else AlertWindow(outbox)
+    put(outbox)
+    assert outbox._file is not None
+    database = outbox._file._database
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    for _ in range(10):
+        outbox.put("u", new_id(), lambda sequence: b"x" * 9000)
+    window.stored("u")
+    assert window.next() is not None
+    for _ in range(3):
+        outbox.put("u", new_id(), lambda sequence: b"x" * 9000)
+    assert outbox.dropped > 0
+    database.execute("PRAGMA max_page_count = 1000000")
+    now[0] = 6.0
+    kept = {alert.id for alert in outbox.pending(100)}
+    assert len(kept) + outbox.dropped == 14
+    sent = set()
+    for mid in range(100):
+        alert = window.next()
+        if alert is None:
+            break
+        window.sent(mid, alert)
+        window.acknowledged(mid)
+        if isinstance(window, ReceiptWindow):
+            window.receipt({alert.id})
+        sent.add(alert.id)
+    assert sent <= kept
+    assert len(sent) >= len(kept) - 1
