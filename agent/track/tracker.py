@@ -29,7 +29,7 @@ _STATE_VERSION = 1
 # Arrays: NumPy converts a Python number at each use, which costs more than the sum of a few dozen.
 _LEAST_SIDE_PX = np.array(1e-3)
 _GAP_STEPS = 3.0
-"""A step longer than `lost_s` and than so many of the step before is a gap, not the rate of the frames."""
+"""A step longer than `lost_s` and so many times the longer of the last two is a gap, not the frame rate."""
 _SLIGHT_SHIFT = 0.01
 """Camera shifts below this, in box heights, do not change which pairs overlap."""
 _TO_SIDES = np.array([[1, 0, -0.5, 0], [0, 1, 0, -0.5], [1, 0, 0.5, 0], [0, 1, 0, 0.5]])
@@ -83,13 +83,15 @@ class Tracker:
         self._scale = ScoreScale(score_quantiles) if s.learn_scores else None
         self._table = TrackTable()
         self._time_s = -math.inf
-        self._dt_s, self._step_s = 0.0, math.inf
+        self._dt_s = 0.0
+        self._steps_s: tuple[float, ...] = (0.0,)
+        """The last two, 0 for one that was a gap; one alone when it is a gap."""
         self._expiry = Expiry(s)
 
     def reset(self) -> None:
         """Forget all tracks and the time, as when a camera was moved or a recording starts again."""
         self._table.clear()
-        self._time_s, self._step_s = -math.inf, math.inf
+        self._time_s, self._steps_s = -math.inf, (0.0,)
         if self._forecast is not None:
             self._forecast.clear()
         if self._appearance is not None:
@@ -130,7 +132,7 @@ class Tracker:
         return {
             "version": _STATE_VERSION,
             "time_s": self._time_s if math.isfinite(self._time_s) else None,
-            "step_s": self._step_s if math.isfinite(self._step_s) else None,
+            "steps_s": self._steps_s if math.isfinite(max(self._steps_s)) else None,
             "next_id": table.next_id,
             "motion": table.motion.tolist(),
             "whole": table.whole.tolist(),
@@ -151,7 +153,7 @@ class Tracker:
                 raise ValueError(f"expected version {_STATE_VERSION}, got {state['version']}")
             table = TrackTable.restored(state["next_id"], state["motion"], state["whole"], state["real"])
             time_s = -math.inf if state["time_s"] is None else float(state["time_s"])
-            step_s = math.inf if state.get("step_s") is None else float(state["step_s"])
+            steps_s = tuple(float(step_s) for step_s in state.get("steps_s") or (math.inf,))
             scale = copy.deepcopy(self._scale)
             if scale is not None and state["scores"] is not None:
                 scale.load(state["scores"])
@@ -165,7 +167,7 @@ class Tracker:
         except (TypeError, ValueError) as error:
             raise DataError("tracker state", str(error)) from error
         self._table, self._time_s, self._scale, self._appearance = table, time_s, scale, appearance
-        self._step_s = step_s
+        self._steps_s = steps_s
 
     def update(
         self,
@@ -199,8 +201,9 @@ class Tracker:
         found = read_detections(detections, self._scale)
         settings, table = self._settings, self._table
         step_s = time_s - self._time_s
-        gap = step_s > settings.lost_s and step_s > _GAP_STEPS * self._step_s
-        self._step_s, self._time_s = step_s, time_s
+        gap = step_s > settings.lost_s and step_s > _GAP_STEPS * max(self._steps_s)
+        self._steps_s = (step_s,) if gap else ((*self._steps_s[1:], 0.0)[0], step_s)
+        self._time_s = time_s
         self._dt_s = step_s if len(table) else 0.0
         if len(table):
             self._predict()

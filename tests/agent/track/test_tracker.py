@@ -94,6 +94,15 @@ def test_frames_that_always_come_seldom_have_no_gaps() -> None:
     assert {tuple(each.ids.tolist()) for each in tracks} == {(1,)}
 
 
+def test_a_frame_that_comes_late_and_one_at_once_after_it_make_no_gap_of_the_next() -> None:
+    tracker, stands = Tracker(), seen((500.0, 250.0, 40.0, 100.0))
+    ids = [tracker.update(stands, time_s).ids.tolist() for time_s in (0, 2, 4, 6, 9.5, 10, 12, 14)]
+    assert ids == [[1]] * 8
+    assert TrackState.REMOVED in tracker.update(stands, 25).states
+    assert tracker.update(stands, 25.1).ids.tolist() == [2]
+    assert TrackState.REMOVED in tracker.update(stands, 30).states  # the gap before counts as no step
+
+
 def test_a_gap_is_one_also_after_the_state_was_loaded() -> None:
     stands = seen((500.0, 250.0, 40.0, 100.0))
     first, second = Tracker(), Tracker()
@@ -290,7 +299,7 @@ def test_a_restored_tracker_goes_on_bit_for_bit() -> None:
         {"version": 0},
         {"motion": [[1]]},
         {"next_id": 1},
-        {"step_s": "soon"},
+        {"steps_s": ["soon"]},
         {"whole": "no"},
         {"scores": {"count": 3, "recent": []}},
     ],
