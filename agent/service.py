@@ -37,9 +37,9 @@ _FEEDS_PER_PERIOD = 4
 _SILENCE_MARGIN_S = 5.0
 """What a reader's supervisor may take beyond the camera's own limits to report it lost."""
 
-_HANG_S = 180.0
+_HANG_S = 300.0
 """For which a driver may hang that holds a lost camera. To look up a host without a network takes two minutes
-at worst, and is no hang."""
+at worst; where it happens twice in one connection that is no hang yet."""
 
 
 class Notifier:
