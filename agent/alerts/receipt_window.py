@@ -33,6 +33,7 @@ class _Lane:
         sends: how often the first was sent.
         sent_s, due_s: when it was, and when it is to be sent next (monotonic).
         mid: packet identifier of the last send.
+        kept: id of the alert that was under way when the outbox was read again.
     """
 
     wait_s: float
@@ -43,6 +44,7 @@ class _Lane:
     sent_s: float = 0.0
     due_s: float = 0.0
     mid: int | None = None
+    kept: str = ""
 
 
 class ReceiptWindow(AlertWindow):
@@ -72,7 +74,7 @@ class ReceiptWindow(AlertWindow):
         under_way = {topic: lane for topic, lane in self._lanes.items() if lane.sends}
         for lane in under_way.values():
             lane.queue = deque([lane.queue[0]])
-            lane.last, lane.more = 0, True
+            lane.last, lane.more, lane.kept = 0, True, lane.queue[0].id
         topics = sorted(self._outbox.topics() | under_way.keys())
         self._lanes = {topic: under_way.get(topic) or _Lane(self._redeliver_s) for topic in topics}
 
@@ -118,8 +120,12 @@ class ReceiptWindow(AlertWindow):
             return False
         lane.more |= len(alerts) == _READ_AHEAD
         lane.last = alerts[-1].position
-        lane.queue.extend(alerts)
-        return True
+        for alert in alerts:
+            if alert.id == lane.kept:  # it has its receipt, and another position now
+                self._done(alert)
+            else:
+                lane.queue.append(alert)
+        return bool(lane.queue) or self._fill(topic, lane)
 
     def sent(self, mid: int, alert: StoredAlert) -> None:
         """An alert went out under a packet identifier."""

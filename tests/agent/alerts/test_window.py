@@ -170,3 +170,40 @@ def test_alert_that_a_full_disk_had_no_room_for_is_not_sent_once_it_was_dropped(
         sent.add(alert.id)
     assert sent <= kept
     assert len(sent) >= len(kept) - 1
+
+
+def test_alert_under_way_that_the_disk_renumbers_is_done_with_its_receipt(
+    make_outbox: Callable[..., Outbox], tmp_path: Path
+) -> None:
+    now = [0.0]
+    folder = tmp_path / "state"
+    before = make_outbox(path=folder / "outbox.sqlite")
+    stored = [put(before) for _ in range(3)]
+    before.close()
+    folder.rename(tmp_path / "away")
+    folder.touch()
+    clocks = {"monotonic": lambda: now[0], "wall": lambda: 0.0}  # a clock that begins anew with every start
+    outbox = make_outbox(clocks, path=folder / "outbox.sqlite")
+    window = ReceiptWindow(outbox, 1000.0, lambda topic: None)
+    stored.insert(0, put(outbox))
+    window.stored("t")
+    first = window.next()
+    assert first == stored[0]
+    window.sent(0, first)
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    now[0] = 6.0
+    assert window.next() is None
+    assert outbox.disk_error is None
+    sent, mid = [first.id], 0
+    window.acknowledged(mid)
+    assert window.receipt({first.id}) == 1
+    while (alert := window.next()) is not None:
+        mid += 1
+        window.sent(mid, alert)
+        window.acknowledged(mid)
+        assert window.receipt({alert.id}) == 1
+        sent.append(alert.id)
+    assert sent == [alert.id for alert in stored]
+    window.forget()
+    assert len(outbox) == 0
