@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from agent.config import CameraSettings, load_config
-from agent.detect.detector import open_detector
+from agent.detect.detector import open_detector, probe_detector
 from agent.doctor.finding import Finding, fail, ok, warn
 from agent.errors import EdgetrackError
 from agent.records import Frame
@@ -73,27 +74,28 @@ def check_model(
 
 
 def measure(config: Path, camera: str) -> dict[str, float]:
-    """Time whole detections on noise of 640 × 480.
+    """Time whole detections on noise of 640 × 480, on a device once it has started.
 
     Returns:
         `frame_ms`, the median; `count`; `labels`, how many.
 
     Raises:
-        EdgetrackError: the configuration, the model or its spec do not fit.
+        EdgetrackError: the configuration, the model or its spec do not fit, or the device does not start.
     """
     import numpy as np
 
     settings = load_config(config).cameras[camera].detector
-    detector = open_detector(settings.model_copy(update={"gate": None}))
+    opened = open_detector if settings.device == "cpu" else probe_detector
     images = np.random.default_rng(0).integers(0, 256, (2, 480, 640, 3), dtype=np.uint8)
     durations: list[float] = []
-    end_s = time.monotonic() + _MEASURE_S
-    while time.monotonic() < end_s or len(durations) < 6:
-        index = len(durations)
-        frame = Frame(images[index % 2], index / 10, index / 10, index)
-        started = time.perf_counter()
-        detector.detect(frame)
-        durations.append(time.perf_counter() - started)
+    with closing(opened(settings.model_copy(update={"gate": None}))) as detector:
+        end_s = time.monotonic() + _MEASURE_S
+        while time.monotonic() < end_s or len(durations) < 6:
+            index = len(durations)
+            frame = Frame(images[index % 2], index / 10, index / 10, index)
+            started = time.perf_counter()
+            detector.detect(frame)
+            durations.append(time.perf_counter() - started)
     warm = durations[1:]  # the first one makes buffers
     return {"frame_ms": float(np.median(warm)) * 1000, "count": len(warm), "labels": len(detector.labels)}
 

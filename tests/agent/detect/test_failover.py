@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -19,7 +20,7 @@ import pytest
 from agent.assembly import build_pipeline
 from agent.capture.looped import LoopedSource
 from agent.capture.settings import SourceSettings
-from agent.config import CameraSettings, make_section
+from agent.config import CameraSettings, load_config, make_section
 from agent.detect.detector import open_detector, probe_detector
 from agent.detect.device_status import DeviceError, DeviceState, DeviceStatus
 from agent.detect.failover import FailoverInterpreter
@@ -28,6 +29,8 @@ from agent.detect.runner import open_runner
 from agent.detect.settings import FAKE_TPU_VARIABLE, DetectorSettings
 from agent.detect.tflite_detector import TfliteDetector
 from agent.detect.tpu_process import TpuProcess, WorkerError
+from agent.doctor.finding import Level
+from agent.doctor.inference import check_model, measure
 from agent.errors import ModelError
 from agent.pipeline import CameraPipeline
 
@@ -440,6 +443,22 @@ def test_check_says_what_run_would_work_around(tpu):
     detector = probe_detector(tpu.settings())
     assert detector.labels == ("lamp",)
     detector.close()
+
+
+def test_doctor_times_the_device_and_not_the_cpu_in_its_place(tpu, tmp_path, monkeypatch):
+    path = tmp_path / "edgetrack.yaml"
+    detector = tpu.settings().model_dump(include={"model", "device", "deadline_s"}, mode="json")
+    path.write_text(
+        json.dumps({"device": "porch", "cameras": {"front": {"source": "0", "detector": detector}}})
+    )
+    monkeypatch.setitem(FailoverInterpreter.__init__.__kwdefaults__, "patience_s", 0.0)
+    assert measure(path, "front")["count"] > 0
+    tpu.command("load-abort")
+    with pytest.raises(ModelError, match=r"its process died of SIGABRT"):
+        measure(path, "front")
+    (found,) = check_model(path, "front", load_config(path).cameras["front"])
+    assert found.level is Level.FAIL
+    assert "died of SIGABRT" in found.found
 
 
 @pytest.mark.parametrize("device", ["fake:0", "fake:00", "fake:x"])
