@@ -195,11 +195,12 @@ class Operations:
         if not chosen:
             rules = {rule for pipeline in self._cameras(command.camera) for rule in pipeline.rules.armed}
             raise EdgetrackError("rule", f"expected one of {', '.join(sorted(rules))}, got {command.rule}")
-        self._change(chosen, lambda rules: rules.set_armed(command.armed, command.rule))
-        self._save(chosen)
-        return {pipeline.summary.camera: dict(pipeline.rules.armed) for pipeline in chosen}
+        pending = self._change(chosen, lambda rules: rules.set_armed(command.armed, command.rule))
+        done = [pipeline for pipeline in chosen if pipeline.summary.camera not in pending.get("pending", ())]
+        self._save(done)
+        return {pipeline.summary.camera: dict(pipeline.rules.armed) for pipeline in done} | pending
 
-    def _reset_counts(self, command: ResetCounts) -> None:
+    def _reset_counts(self, command: ResetCounts) -> Mapping[str, Any]:
         cameras = self._cameras(command.camera)
         places = {
             place
@@ -209,26 +210,32 @@ class Operations:
         }
         if command.place is not None and command.place not in places:
             raise EdgetrackError("place", f"expected one of {', '.join(sorted(places))}, got {command.place}")
-        self._change(cameras, lambda rules: rules.reset_counts(command.place))
+        return self._change(cameras, lambda rules: rules.reset_counts(command.place))
 
-    def _change(self, pipelines: list[CameraPipeline], change: Callable[[RuleEngine], None]) -> None:
+    def _change(self, cameras: list[CameraPipeline], change: Callable[[RuleEngine], None]) -> dict[str, Any]:
         """Change the rules of all these cameras, or of none, and publish them.
+
+        Returns:
+            `pending`, where cameras have stopped answering meanwhile: these change before their next frame.
 
         Raises:
             EdgetrackError: one of them does not answer.
         """
-        if len(pipelines) == 1:
-            pipelines[0].call(partial(change, pipelines[0].rules), self._answer_s)
+        late: list[str] = []
+        if len(cameras) == 1:
+            cameras[0].call(partial(change, cameras[0].rules), self._answer_s)
         else:
-            for pipeline in pipelines:
-                pipeline.call(lambda: None, self._answer_s)
-            # All answer. One that stops doing so now changes before its next frame.
-            changes = [pipeline.post(partial(change, pipeline.rules)) for pipeline in pipelines]
-            for done in wait(changes, self._answer_s).done:
+            for camera in cameras:
+                camera.call(lambda: None, self._answer_s)
+            changes = {it.summary.camera: it.post(partial(change, it.rules)) for it in cameras}
+            for done in wait(changes.values(), self._answer_s).done:
                 done.result()
-        for pipeline in pipelines:
-            with suppress(EdgetrackError):  # it is changed; the next tick tells of it
-                self._publish_rules(pipeline)
+            late = [name for name, future in changes.items() if not future.done()]
+        for camera in cameras:
+            if camera.summary.camera not in late:
+                with suppress(EdgetrackError):  # it is changed; the next tick tells of it
+                    self._publish_rules(camera)
+        return {"pending": late} if late else {}
 
     def _set_min_score(self, command: SetMinScore) -> Mapping[str, Any]:
         (pipeline,) = self._cameras(command.camera)

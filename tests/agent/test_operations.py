@@ -6,8 +6,8 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -244,6 +244,40 @@ def test_command_for_all_cameras_changes_none_where_one_does_not_answer(
         answer = device.ask("set_armed", armed=False)
         disarmed = {"zone-drive": False, "tripwire-street": False}
         assert answer == {"porch": disarmed, "street": disarmed}
+    finally:
+        device.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (("set_armed", {"armed": False}), {"porch": {"zone-drive": False, "tripwire-street": False}}),
+        (("reset_counts", {}), {}),
+    ],
+)
+def test_camera_that_stops_answering_while_all_change_is_named_and_changes_later(
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request_: tuple[str, dict[str, object]],
+    answer: dict[str, object],
+) -> None:
+    device = Device(mosquitto, tmp_path, cameras=("street", "porch"))
+    rules, porch = device.pipelines["street"].rules, device.pipelines["porch"]
+    call, (name, fields) = porch.call, request_
+    try:
+        with ExitStack() as hanging:
+
+            def answer_late(action: Callable[[], object], timeout_s: float) -> object:
+                """The street has answered, and hangs from now on."""
+                monkeypatch.setattr(porch, "call", call)
+                hanging.enter_context(device.hanging("street"))
+                return call(action, timeout_s)
+
+            monkeypatch.setattr(porch, "call", answer_late)
+            assert device.ask(name, **fields) == answer | {"pending": ["street"]}
+            assert all(rules.armed.values())
+        assert all(rules.armed.values()) == (name != "set_armed")
     finally:
         device.close()
 
