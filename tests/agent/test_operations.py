@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.alerts.commands import parse_request
@@ -21,9 +22,29 @@ from agent.config import Config, load_config
 from agent.errors import EdgetrackError
 from agent.operations import Operations
 from agent.pipeline import Step
+from agent.records import Frame
 from tests.conftest import Mosquitto, wait_until
 
 DEMO = Path(__file__).resolve().parents[2] / "agent" / "demo"
+
+
+class GreyCamera:
+    """A live source: one grey picture, twenty times a second."""
+
+    live, fps, frame_count = True, None, None
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+        self._index = 0
+
+    def read(self) -> Frame | None:
+        if self._closed.wait(0.05):
+            return None
+        self._index += 1
+        return Frame(np.full((360, 640, 3), 128, np.uint8), time.monotonic(), time.time(), self._index)
+
+    def close(self) -> None:
+        self._closed.set()
 
 
 class Device:
@@ -42,7 +63,10 @@ class Device:
         )
         self.pipelines = {
             name: build_pipeline(
-                name, settings, publish=lambda alert: None, open_camera=lambda: open_source(street)
+                name,
+                settings,
+                publish=lambda alert: None,
+                open_camera=GreyCamera if live else lambda: open_source(street),
             )
             for name in cameras
         }
