@@ -15,15 +15,16 @@ import pytest
 
 from agent.errors import SourceError
 from agent.records import Frame, ImageArray
+from tests.awake import AwakeClock
 
 WaitUntil = Callable[..., None]
 
 
 @pytest.fixture
 def wait_until() -> WaitUntil:
-    """Poll a condition until it holds, 10 s at most."""
+    """Poll a condition until it holds, a minute at most."""
 
-    def wait(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    def wait(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         deadline_s = time.monotonic() + timeout_s
         tick = threading.Event()
         while not condition():
@@ -31,6 +32,35 @@ def wait_until() -> WaitUntil:
             tick.wait(0.005)
 
     return wait
+
+
+@pytest.fixture
+def awake() -> Iterator[AwakeClock]:
+    """A clock for upper bounds, which a machine that stands still does not break."""
+    clock = AwakeClock()
+    yield clock
+    clock.close()
+
+
+class SetClock:
+    """Stands where the reader has `time`, and goes on only when told to."""
+
+    def __init__(self) -> None:
+        self._now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    def advance(self, seconds: float) -> None:
+        self._now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """The reader's clock: its sources are stale or frozen when the test says so, and at no other time."""
+    clock = SetClock()
+    monkeypatch.setattr("agent.capture.reader.time", clock)
+    return clock
 
 
 def numbered(number: int, size: tuple[int, int] = (64, 48)) -> ImageArray:

@@ -19,29 +19,44 @@ from agent.capture.settings import SourceSettings
 from agent.capture.source import SourceSetupError, open_source
 from agent.errors import SourceError
 from agent.records import Frame
+from tests.agent.capture.conftest import SetClock
+from tests.awake import AwakeClock
 
 Wait = Callable[..., None]
+LONG_S = 60.0
+"""For what comes at once, however slow the machine."""
 FILE = SourceSettings(source="scripted.mp4")
 LIVE = SourceSettings(
     source="rtsp://scripted",
-    stale_after_s=0.3,
-    frozen_after_s=0.3,
+    stale_after_s=LONG_S,
+    frozen_after_s=LONG_S,
+    picture_fault_after_s=0,
     reconnect_min_s=0.02,
     reconnect_max_s=0.05,
 )
+AFTER_S = 0.5
+STALE = LIVE.model_copy(update={"stale_after_s": AFTER_S})
+"""For tests that set the reader's clock."""
 
 
 @pytest.fixture
-def read_live(wait_until: Wait) -> Iterator[Callable[..., tuple[FrameReader[Any], list[SourceStatus]]]]:
-    """A reader on live sources that are opened one after the other; each may be a SourceError instead."""
+def read_live(
+    scripted: Any, wait_until: Wait
+) -> Iterator[Callable[..., tuple[FrameReader[Any], list[SourceStatus]]]]:
+    """A reader on live sources that are opened one after the other, then on ones that are well.
+
+    Each may be a SourceError instead. `online`: wait for the first report of that.
+    """
     readers: list[FrameReader[Any]] = []
 
-    def make(sources: list[Any], **options: Any) -> tuple[FrameReader[Any], list[SourceStatus]]:
+    def make(
+        sources: list[Any], *, online: bool = True, **options: Any
+    ) -> tuple[FrameReader[Any], list[SourceStatus]]:
         reports: list[SourceStatus] = []
         queue = iter(sources)
 
         def opened() -> Any:
-            source = next(queue)
+            source = next(queue, None) or scripted(live=True, period_s=0.002)
             if isinstance(source, Exception):
                 raise source
             return source
@@ -49,13 +64,15 @@ def read_live(wait_until: Wait) -> Iterator[Callable[..., tuple[FrameReader[Any]
         reader: FrameReader[Any] = FrameReader(
             opened,
             options.pop("settings", LIVE),
-            camera="front",
+            camera=options.pop("camera", "front"),
             on_status=reports.append,
             rng=random.Random(0),
             **options,
         )
         readers.append(reader)
         reader.start()
+        if online:
+            wait_until(lambda: "online" in states(reports) and reader.frames > 5)
         return reader, reports
 
     yield make
@@ -79,7 +96,7 @@ def test_file_loses_no_frame_however_slow_the_consumer(scripted: Any, count: int
     with FrameReader(lambda: source, FILE, prepare=lambda frame: frame.index * 2) as reader:
         assert reader.frame_count == count
         while not reader.ended:
-            item = reader.get(5.0)
+            item = reader.get(LONG_S)
             if item is None:
                 continue
             seen.append(item[0].index)
@@ -91,7 +108,7 @@ def test_file_loses_no_frame_however_slow_the_consumer(scripted: Any, count: int
         assert reader.dropped == 0
     assert seen == list(range(count))
     assert max(ahead, default=0) <= 3
-    assert source.closed.wait(5.0)
+    assert source.closed.wait(LONG_S)
 
 
 def test_prepare_runs_in_the_reading_thread_while_the_consumer_works(scripted: Any) -> None:
@@ -106,20 +123,20 @@ def test_prepare_runs_in_the_reading_thread_while_the_consumer_works(scripted: A
         return frame.index
 
     with FrameReader(lambda: source, FILE, camera="yard", prepare=prepare) as reader:
-        assert reader.get(5.0) is not None
-        assert prepared.wait(5.0), "the second frame is prepared although only the first was asked for"
+        assert reader.get(LONG_S) is not None
+        assert prepared.wait(LONG_S), "the second frame is prepared although only the first was asked for"
     assert set(threads) == {"capture-yard"}
 
 
 def test_file_that_breaks_is_raised_after_its_frames(scripted: Any) -> None:
     source = scripted(live=False, count=None)
     reader: FrameReader[None] = FrameReader(lambda: source, FILE)
-    assert reader.get(5.0) is not None
+    assert reader.get(LONG_S) is not None
     source.lost = True
     got = 1
     with pytest.raises(SourceError, match="pulled out"):
         while True:
-            item = reader.get(5.0)
+            item = reader.get(LONG_S)
             assert item is not None
             got += 1
     assert got == source.index
@@ -133,7 +150,7 @@ def test_fault_in_prepare_reaches_the_consumer(scripted: Any) -> None:
 
     with FrameReader(lambda: scripted(live=False, count=3), FILE, prepare=prepare) as reader:
         with pytest.raises(ZeroDivisionError):
-            reader.get(5.0)
+            reader.get(LONG_S)
         assert reader.ended
 
 
@@ -154,22 +171,25 @@ def test_close_before_start_closes_the_file(scripted: Any) -> None:
 
 
 def test_close_in_the_middle_ends_every_thread(scripted: Any) -> None:
-    before = threading.active_count()
     source = scripted(live=False, count=None)
-    with FrameReader(lambda: source, FILE) as reader:
-        assert reader.get(5.0) is not None
+    with FrameReader(lambda: source, FILE, camera="closed") as reader:
+        assert reader.get(LONG_S) is not None
+        reader.close(LONG_S)
     assert source.closed.is_set()
-    assert threading.active_count() == before
+    assert not any("closed" in thread.name for thread in threading.enumerate())
     assert reader.state is SourceState.CLOSED
 
 
 def test_time_of_every_read_is_told(scripted: Any) -> None:
     times: list[float] = []
-    with FrameReader(lambda: scripted(live=False, count=5), FILE, on_read=times.append) as reader:
+    began_s = time.monotonic()
+    source = scripted(live=False, count=5, period_s=0.01)
+    with FrameReader(lambda: source, FILE, on_read=times.append) as reader:
         while not reader.ended:
-            reader.get(5.0)
+            reader.get(LONG_S)
     assert len(times) == 6
-    assert all(0 <= duration_s < 5 for duration_s in times)
+    assert min(times) >= 0.009
+    assert sum(times) <= time.monotonic() - began_s
 
 
 def test_real_video_comes_through_whole(shared_data: Path) -> None:
@@ -177,7 +197,7 @@ def test_real_video_comes_through_whole(shared_data: Path) -> None:
     with FrameReader(lambda: open_source(video), video, prepare=lambda frame: frame.image.mean()) as reader:
         items = []
         while not reader.ended:
-            item = reader.get(5.0)
+            item = reader.get(LONG_S)
             if item is not None:
                 items.append((item[0].index, item[0].image.mean() == item[1]))
     assert items == [(index, True) for index in range(795)]
@@ -192,15 +212,15 @@ def test_live_source_hands_over_the_newest_and_counts_the_rest(
     source = scripted(live=True, period_s=0.002)
     reader, _ = read_live([source])
     wait_until(lambda: reader.frames >= 20)
-    first = reader.get(1.0)
-    assert first is not None and first[0].index >= 19
+    first = reader.get(LONG_S)
+    assert first is not None and first[0].index >= 18  # the one counted last may be on its way
     taken = [first[0].index]
     while reader.frames < 100:
-        item = reader.get(1.0)
+        item = reader.get(LONG_S)
         assert item is not None
         taken.append(item[0].index)
         wait_until(lambda: reader.frames >= taken[-1] + 5)
-    reader.close()
+    reader.close(LONG_S)
     assert taken == sorted(set(taken))
     assert reader.dropped + len(taken) <= reader.frames <= reader.dropped + len(taken) + 2
 
@@ -208,11 +228,10 @@ def test_live_source_hands_over_the_newest_and_counts_the_rest(
 def test_lost_source_is_reopened_and_indices_go_on(scripted: Any, read_live: Any, wait_until: Wait) -> None:
     first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
     reader, reports = read_live([first, SourceError("scripted", "busy"), second])
-    wait_until(lambda: reader.frames > 5)
     first.lost = True
     wait_until(lambda: second.index > 5)
     wait_until(lambda: states(reports)[-1] == "online")
-    item = reader.get(1.0)
+    item = reader.get(LONG_S)
     assert item is not None and item[0].index >= first.index
     assert states(reports) == ["connecting", "online", "lost", "lost", "online"]
     assert [status.attempt for status in reports] == [0, 0, 1, 2, 2]
@@ -224,103 +243,128 @@ def test_lost_source_is_reopened_and_indices_go_on(scripted: Any, read_live: Any
 
 def test_live_source_that_ends_is_lost(scripted: Any, read_live: Any, wait_until: Wait) -> None:
     first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
-    reader, reports = read_live([first, second])
-    wait_until(lambda: reader.frames > 5)
+    _, reports = read_live([first, second])
     first.ended = True
     wait_until(lambda: second.index > 0)
     assert reports[2].reason == "the stream ended"
 
 
-@pytest.mark.parametrize("phase", ["read", "open"])
-def test_driver_that_blocks_for_ever_holds_up_nothing(
-    scripted: Any, read_live: Any, wait_until: Wait, phase: str, monkeypatch: pytest.MonkeyPatch
+def test_driver_that_blocks_for_ever_in_a_read_holds_up_nothing(
+    scripted: Any, read_live: Any, wait_until: Wait, clock: SetClock, awake: AwakeClock
 ) -> None:
-    monkeypatch.setattr("agent.capture.reader.OPEN_LIMIT_S", 0.3)
     blocked, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
-    sources = iter([blocked, second])
+    reader, reports = read_live([blocked, second], settings=STALE)
+    blocked.blocked.set()
+    wait_until(blocked.hanging.is_set)
+    began_s = awake.now_s()
+    clock.advance(AFTER_S)
+    wait_until(lambda: "lost" in states(reports))
+    assert awake.now_s() - began_s < 2 * AFTER_S
+    wait_until(lambda: second.index > 5)
+    assert not blocked.closed.is_set()
+    check_that_the_abandoned_thread_ends(reader, blocked, wait_until)
+    wait_until(lambda: states(reports)[-1] == "online")
+    assert states(reports) == ["connecting", "online", "lost", "online"]
+
+
+def test_driver_that_blocks_for_ever_when_opened_holds_up_nothing(
+    scripted: Any, wait_until: Wait, awake: AwakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.capture.reader.OPEN_LIMIT_S", AFTER_S)
+    blocked, reports = scripted(live=True, period_s=0.002), list[SourceStatus]()
+    sources = iter([blocked])
 
     def opened() -> Any:
-        source = next(sources)
-        if phase == "open" and source is blocked:
+        source = next(sources, None) or scripted(live=True, period_s=0.002)
+        if source is blocked:
             blocked.release.wait()
         return source
 
-    reports: list[SourceStatus] = []
     reader: FrameReader[None] = FrameReader(opened, LIVE, camera="front", on_status=reports.append)
+    began_s, began_awake_s = time.monotonic(), awake.now_s()
     reader.start()
-    if phase == "read":
-        wait_until(lambda: reader.frames > 5)
-        blocked.blocked.set()
-    began_s = time.monotonic()
     wait_until(lambda: "lost" in states(reports))
-    assert time.monotonic() - began_s < 1.0
-    wait_until(lambda: second.index > 5)
+    assert time.monotonic() - began_s >= AFTER_S
+    assert awake.now_s() - began_awake_s < 3 * AFTER_S
+    wait_until(lambda: reader.frames > 5)
     assert not blocked.closed.is_set()
-    frames = reader.frames
-    blocked.release.set()
-    assert blocked.closed.wait(5.0), "the abandoned thread closes its source once the driver returns"
-    wait_until(lambda: reader.frames > frames)
-    assert states(reports)[-1] == "online"
+    check_that_the_abandoned_thread_ends(reader, blocked, wait_until)
+    wait_until(lambda: states(reports)[-1] == "online")
     reader.close()
 
 
+def check_that_the_abandoned_thread_ends(reader: FrameReader[Any], source: Any, wait_until: Wait) -> None:
+    frames = reader.frames
+    source.release.set()
+    assert source.closed.wait(LONG_S), "the abandoned thread closes its source once the driver returns"
+    wait_until(lambda: reader.frames > frames)
+
+
 def test_close_does_not_wait_for_a_driver_that_hangs(
-    scripted: Any, read_live: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
+    scripted: Any, read_live: Any, wait_until: Wait, awake: AwakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = scripted(live=True, period_s=0.002)
-    reader, _ = read_live([source], settings=LIVE.model_copy(update={"stale_after_s": 60.0}))
-    wait_until(lambda: reader.frames > 0)
+    reader, _ = read_live([source])
     source.blocked.set()
     wait_until(source.hanging.is_set)
-    began_s = time.monotonic()
+    began_s = awake.now_s()
     with caplog.at_level(logging.WARNING):
         reader.close(timeout_s=0.2)
-    assert time.monotonic() - began_s < 1.0
+    assert awake.now_s() - began_s < 1.0
     assert "the driver hangs" in caplog.text
 
 
 def test_hanging_drivers_do_not_pile_up(scripted: Any, read_live: Any, wait_until: Wait) -> None:
-    sources = [scripted(live=True) for _ in range(10)]
+    sources = [scripted(live=True, period_s=0.002) for _ in range(10)]
     for source in sources:
         source.blocked.set()
-    reader, reports = read_live(sources, settings=LIVE.model_copy(update={"stale_after_s": 0.05}))
-    wait_until(lambda: any("still hang" in status.reason for status in reports))
-    assert sum(thread.name == "capture-front" for thread in threading.enumerate()) == 3
+    quick = LIVE.model_copy(update={"stale_after_s": 0.05})
+    _, reports = read_live(sources, settings=quick, camera="piled", online=False)
+    wait_until(lambda: sum(source.hanging.is_set() for source in sources) == 3)
+    before = len(reports)
+    wait_until(lambda: sum("still hang" in status.reason for status in reports[before:]) >= 3)
+    assert sum(thread.name == "capture-piled" for thread in threading.enumerate()) == 3
+    assert sum(source.hanging.is_set() for source in sources) == 3
     for source in sources:
         source.blocked.clear()
         source.release.set()
-    wait_until(lambda: reader.state is SourceState.ONLINE)
+    wait_until(lambda: "online" in states(reports))
 
 
 @pytest.mark.parametrize("phase", ["read", "close"])
 def test_a_driver_that_keeps_a_lost_camera_is_told_of_until_it_lets_go(
-    scripted: Any, read_live: Any, wait_until: Wait, phase: str
+    scripted: Any, read_live: Any, wait_until: Wait, clock: SetClock, phase: str
 ) -> None:
-    first = scripted(live=True, period_s=0.002)
+    first, closing = scripted(live=True, period_s=0.002), threading.Event()
     close = first.close
     if phase == "close":
-        first.close = lambda: (first.release.wait(), close())
-    reader, _ = read_live([first, *[SourceError("scripted", "busy")] * 5000])
-    wait_until(lambda: reader.frames > 5)
+        first.close = lambda: (closing.set(), first.release.wait(), close())
+    reader, _ = read_live([first, *[SourceError("scripted", "busy")] * 5000], settings=STALE)
     assert reader.hangs_s == 0.0
-    first.lost = phase == "close"
-    first.blocked.set()
+    if phase == "close":
+        first.lost = True
+        wait_until(closing.is_set)
+    else:
+        first.blocked.set()
+        wait_until(first.hanging.is_set)
     began_s = time.monotonic()
+    clock.advance(AFTER_S)
     wait_until(lambda: reader.hangs_s > 0.2)
     assert reader.state is SourceState.LOST
     assert reader.hangs_s < time.monotonic() - began_s
     first.release.set()
-    assert first.closed.wait(5.0)
+    assert first.closed.wait(LONG_S)
     wait_until(lambda: reader.hangs_s == 0.0)
 
 
 def test_a_connection_that_hangs_beside_one_that_delivers_is_nobodys_concern(
-    scripted: Any, read_live: Any, wait_until: Wait
+    scripted: Any, read_live: Any, wait_until: Wait, clock: SetClock
 ) -> None:
     first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
-    reader, _ = read_live([first, second])
-    wait_until(lambda: reader.frames > 5)
+    reader, _ = read_live([first, second], settings=STALE)
     first.blocked.set()
+    wait_until(first.hanging.is_set)
+    clock.advance(AFTER_S)
     wait_until(lambda: second.index > 5 and reader.state is SourceState.ONLINE)
     assert not first.closed.is_set()
     assert reader.hangs_s == 0.0
@@ -330,8 +374,7 @@ def test_a_moment_without_threads_or_memory_is_a_loss_and_the_camera_comes_back(
     scripted: Any, read_live: Any, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
-    reader, reports = read_live([first, second])
-    wait_until(lambda: reader.frames > 5)
+    _, reports = read_live([first, second])
     start = threading.Thread.start
     refusals: list[BaseException] = [RuntimeError("can't start new thread"), MemoryError()]
 
@@ -349,59 +392,65 @@ def test_a_moment_without_threads_or_memory_is_a_loss_and_the_camera_comes_back(
 
 
 def test_a_fault_of_the_supervisor_reaches_the_consumer(
-    scripted: Any, read_live: Any, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+    scripted: Any, read_live: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(connection: object) -> bool:
         raise ZeroDivisionError("in the supervisor")
 
     source = scripted(live=True, period_s=0.002)
     reader, _ = read_live([source])
-    wait_until(lambda: reader.frames > 5)
     monkeypatch.setattr("agent.capture.connection.Connection.alive", property(fail))
     source.lost = True
     with pytest.raises(ZeroDivisionError):
         while not reader.ended:
-            reader.get(5.0)
+            reader.get(LONG_S)
 
 
 def test_frozen_source_is_reported_and_its_repeats_are_not_handed_over(
-    scripted: Any, read_live: Any, wait_until: Wait
+    scripted: Any, read_live: Any, wait_until: Wait, clock: SetClock
 ) -> None:
     first, second = scripted(live=True, period_s=0.002), scripted(live=True, period_s=0.002)
     second.frozen = True
-    reader, reports = read_live([first, second, scripted(live=True, period_s=0.002)])
-    wait_until(lambda: reader.frames > 5)
+    freezing = LIVE.model_copy(update={"frozen_after_s": AFTER_S})
+    reader, reports = read_live([first, second], settings=freezing)
     first.frozen = True
+    shown = first.index
+    wait_until(lambda: first.index > shown + 2)
+    clock.advance(AFTER_S)
     wait_until(lambda: reader.state is SourceState.FROZEN)
+    assert first.closed.wait(LONG_S)
     frames = reader.frames
     wait_until(lambda: second.index > 10)
     assert reader.frames == frames
+    clock.advance(AFTER_S)
     wait_until(lambda: states(reports)[-1] == "online")
     assert states(reports) == ["connecting", "online", "frozen", "frozen", "online"]
-    assert "the same picture for 0.3 s" in reports[2].reason
+    assert "the same picture for 0.5 s" in reports[2].reason
 
 
 def test_attempts_are_counted_anew_only_after_a_good_while(
-    scripted: Any, read_live: Any, wait_until: Wait
+    scripted: Any, read_live: Any, wait_until: Wait, clock: SetClock
 ) -> None:
     sources = [scripted(live=True, period_s=0.005) for _ in range(3)]
-    reader, reports = read_live(sources)
-    wait_until(lambda: "online" in states(reports))
-    sources[0].lost = True
-    wait_until(lambda: states(reports).count("online") == 2)
-    sources[1].lost = True
-    wait_until(lambda: states(reports).count("lost") == 2)
-    assert reports[-1].attempt == 2 or reports[-2].attempt == 2
-    wait_until(lambda: reader._freshness.good_for_s > LIVE.stale_after_s)
-    sources[2].lost = True
-    wait_until(lambda: states(reports).count("lost") == 3)
-    assert [status.attempt for status in reports if status.state is SourceState.LOST][:3] == [1, 2, 1]
+    _, reports = read_live(sources, settings=STALE)
+    for number, source in enumerate(sources, 1):
+        wait_until(lambda number=number: states(reports).count("online") == number)  # type: ignore[misc]
+        if number == 3:
+            for _ in range(5):
+                clock.advance(0.125)
+                shown = source.index
+                wait_until(lambda source=source, shown=shown: source.index > shown + 2)  # type: ignore[misc]
+        source.lost = True
+        wait_until(lambda number=number: states(reports).count("lost") == number)  # type: ignore[misc]
+    assert [status.attempt for status in reports if status.state is SourceState.LOST] == [1, 2, 1]
 
 
 def test_missing_library_is_raised_at_once(read_live: Any) -> None:
-    reader, reports = read_live([SourceSetupError("picamera:0", "expected picamera2, got none")])
+    reader, reports = read_live(
+        [SourceSetupError("picamera:0", "expected picamera2, got none")], online=False
+    )
     with pytest.raises(SourceSetupError):
-        reader.get(5.0)
+        reader.get(LONG_S)
     assert reader.ended
     assert states(reports) == ["connecting"]
 
@@ -440,6 +489,7 @@ def test_hundred_camera_faults_are_each_noticed_and_recovered(wait_until: Wait) 
         fps=500,
         stale_after_s=0.05,
         frozen_after_s=0.05,
+        picture_fault_after_s=0,
         reconnect_min_s=0.001,
         reconnect_max_s=0.002,
     )
@@ -447,8 +497,9 @@ def test_hundred_camera_faults_are_each_noticed_and_recovered(wait_until: Wait) 
     with FrameReader(opened, camera_settings, camera="pi", on_status=reports.append) as reader:
         reader.start()
         for fault in range(100):
-            wait_until(lambda: reader.state is SourceState.ONLINE)
-            before = len(reports)
+            wait_until(lambda: (seen := len(reports)) > 0 and reports[seen - 1].state is SourceState.ONLINE)
+            # What is reported from here on, also of a machine that stood still, is after the fault.
+            before = 1 + max(n for n, status in enumerate(reports) if status.state is SourceState.ONLINE)
             if fault % 3 == 0:
                 made[-1].hung.set()
             elif fault % 3 == 1:
@@ -457,5 +508,5 @@ def test_hundred_camera_faults_are_each_noticed_and_recovered(wait_until: Wait) 
                 made[-1].close()
             wait_until(lambda before=before: SourceState.ONLINE in [s.state for s in reports[before:]])  # type: ignore[misc]
             assert {s.state for s in reports[before:]} & {SourceState.LOST, SourceState.FROZEN}
-    assert all(camera.closed for camera in made)
+    wait_until(lambda: all(camera.closed for camera in made))
     assert reader.reconnects >= 100
