@@ -14,7 +14,7 @@ import numpy as np
 from agent.errors import DataError, ModelError
 from agent.vision.model_spec import ModelSpec, save_spec
 from models.architectures.detector import DetectorShape, build_detector, detector_spec
-from models.data.detection_set import DetectionSet, read_picture
+from models.data.detection_set import DetectionSet
 from models.data.formats import load_detection_set
 from models.evaluate.keras_detection import measure_keras_detector
 from models.training.detection_batches import Augmentation, Batch, PictureCache, epoch_batches

@@ -15,7 +15,6 @@ import random
 import statistics
 import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from pathlib import Path
 from agent.capture.reader import FrameReader, SourceState, SourceStatus
 from agent.capture.settings import SourceSettings
 from agent.records import ImageArray
+from tests.awake import AwakeClock
 from tests.faults.camera_pictures import clip
 from tests.faults.faulty_camera import FaultyCamera
 from tests.faults.spoil import FAULTS
@@ -55,7 +55,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One fault: seconds until it was told and until it was over; None when it was not."""
+    """One fault: seconds of this process until it was told and until it was over; None when it was not."""
 
     kind: str
     told_s: float | None
@@ -69,19 +69,19 @@ def due_s(kind: str) -> float:
     return {"frozen": SETTINGS.frozen_after_s, "hung": SETTINGS.stale_after_s}.get(kind, 0.0)
 
 
-def until(condition: Callable[[], bool], timeout_s: float) -> float | None:
+def until(condition: Callable[[], bool], timeout_s: float, awake: AwakeClock) -> float | None:
     """Seconds until a condition holds; None when it does not in time."""
-    began_s, tick = time.monotonic(), threading.Event()
+    began_s, tick = awake.now_s(), threading.Event()
     while not condition():
-        if time.monotonic() - began_s > timeout_s:
+        if awake.now_s() - began_s > timeout_s:
             return None
         tick.wait(0.01)
-    return time.monotonic() - began_s
+    return awake.now_s() - began_s
 
 
 def run(pictures: list[ImageArray], kinds: list[str], seed: int) -> list[Outcome]:
     """Let one camera fail in these ways, one after the other."""
-    rng, camera = random.Random(seed), FaultyCamera(pictures, 0.05, seed)
+    rng, camera, awake = random.Random(seed), FaultyCamera(pictures, 0.05, seed), AwakeClock()
     reports: list[SourceStatus] = []
     outcomes: list[Outcome] = []
     tick = threading.Event()
@@ -98,14 +98,15 @@ def run(pictures: list[ImageArray], kinds: list[str], seed: int) -> list[Outcome
             def noticed(kind: str = kind, before: int = before) -> bool:
                 return any(str(report.state) in KINDS[kind] for report in reports[before:])
 
-            told_s = until(noticed, due_s(kind) + 3 * MARGIN_S)
+            told_s = until(noticed, due_s(kind) + 3 * MARGIN_S, awake)
             tick.wait(rng.uniform(0.0, 2.0))
             camera.begin(None)
             over_s = until(
-                lambda: reader.state is SourceState.ONLINE, SETTINGS.reconnect_max_s + 5 * MARGIN_S
+                lambda: reader.state is SourceState.ONLINE, SETTINGS.reconnect_max_s + 5 * MARGIN_S, awake
             )
             outcomes.append(Outcome(kind, told_s, over_s))
     taken.join()
+    awake.close()
     return outcomes
 
 

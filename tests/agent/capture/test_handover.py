@@ -31,7 +31,7 @@ def test_waiting_queue_loses_nothing_whoever_is_slower(capacity: int, count: int
     while not queue.ended:
         if len(taken) in pauses:
             tick.wait(0.001)
-        item = queue.get(5.0)
+        item = queue.get(60.0)
         if item is not None:
             taken.append(item)
     thread.join()
@@ -73,6 +73,6 @@ def test_close_frees_a_producer_that_waits() -> None:
     thread = threading.Thread(target=lambda: results.append(queue.put(2)))
     thread.start()
     queue.close()
-    thread.join(5.0)
+    thread.join(60.0)
     assert results == [False]
     assert queue.ended
