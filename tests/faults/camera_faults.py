@@ -84,13 +84,12 @@ def run(pictures: list[ImageArray], kinds: list[str], seed: int) -> list[Outcome
     rng, camera, awake = random.Random(seed), FaultyCamera(pictures, 0.05, seed), AwakeClock()
     reports: list[SourceStatus] = []
     outcomes: list[Outcome] = []
-    tick = threading.Event()
     with FrameReader[None](camera.open, SETTINGS, camera=f"camera{seed}", on_status=reports.append) as reader:
         taken = threading.Thread(target=_take, args=(reader,))
         taken.start()
-        tick.wait(_LEARN_S)
+        until(lambda: False, _LEARN_S, awake)
         for kind in kinds:
-            tick.wait(rng.uniform(0.5, 1.5))
+            until(lambda: False, rng.uniform(0.5, 1.5), awake)
             before = len(reports)
             spoil = FAULTS[kind][0] if kind in FAULTS else None
             camera.begin(None if spoil else kind, spoil)
@@ -99,7 +98,7 @@ def run(pictures: list[ImageArray], kinds: list[str], seed: int) -> list[Outcome
                 return any(str(report.state) in KINDS[kind] for report in reports[before:])
 
             told_s = until(noticed, due_s(kind) + 3 * MARGIN_S, awake)
-            tick.wait(rng.uniform(0.0, 2.0))
+            until(lambda: False, rng.uniform(0.0, 2.0), awake)
             camera.begin(None)
             over_s = until(
                 lambda: reader.state is SourceState.ONLINE, SETTINGS.reconnect_max_s + 5 * MARGIN_S, awake
