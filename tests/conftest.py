@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.faults.broker import free_port
+
 settings.register_profile(
     # Machines of CI are slow and shared: how long an example takes says nothing about the code.
     "edgetrack",
@@ -51,15 +53,7 @@ class Mosquitto:
         return f"mqtt://{self.host}:{self.port}"
 
 
-def free_port() -> int:
-    """A TCP port of the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, what: str = "condition") -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0, what: str = "condition") -> None:
     """Poll `condition` until it holds.
 
     Raises:
@@ -71,28 +65,44 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, what: str
         time.sleep(0.01)
 
 
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A TCP port of the loopback that refuses connections, and that nobody else can take."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        yield port
+
+
 def run_mosquitto(folder: Path, settings: str) -> Iterator[Mosquitto]:
     """A real mosquitto on a free loopback port, for as long as the generator is open."""
     binary = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if binary is None:
         pytest.skip("needs mosquitto (apt-get install mosquitto)")
-    port = free_port()
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nmax_queued_messages 0\n{settings}")
-    process = subprocess.Popen(
-        [binary, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
+    port, process = _started(binary, folder, settings)
     try:
-        wait_until(listens, what="mosquitto listening")
         yield Mosquitto("127.0.0.1", port, process)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=30)
+
+
+def _started(binary: str, folder: Path, settings: str) -> tuple[int, subprocess.Popen[bytes]]:
+    """A mosquitto that listens, and its port; another one where somebody took the first meanwhile."""
+    config, log = folder / "mosquitto.conf", folder / "mosquitto.log"
+    for _ in range(5):
+        port = free_port()
+        config.write_text(f"listener {port} 127.0.0.1\nmax_queued_messages 0\n{settings}")
+        with log.open("wb") as output:
+            process = subprocess.Popen([binary, "-c", str(config)], stdout=output, stderr=output)
+        deadline = time.monotonic() + 30.0
+        while process.poll() is None and time.monotonic() < deadline:
+            if b" running" in log.read_bytes():
+                return port, process
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    raise AssertionError(f"mosquitto does not start:\n{log.read_text(errors='replace')}")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ device's own response topic only: nothing in a message chooses where the agent w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -247,8 +248,9 @@ class CommandHandler:
 
     def close(self) -> None:
         """End the thread after the command at work."""
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
+        with contextlib.suppress(queue.Empty):  # the thread takes them too
+            while True:
+                self._waiting.get_nowait()
         self._waiting.put(None)
         self._thread.join(2.0)
 

@@ -120,9 +120,9 @@ class Delivery:
             self._waker.set()
 
     @property
-    def unforgotten(self) -> int:
-        """Alerts that the broker has and the outbox still holds."""
-        return self._window.unforgotten
+    def queued(self) -> int:
+        """Alerts that wait; the outbox still holds others that the broker has."""
+        return self._window.queued
 
     def wait_until_empty(self, timeout_s: float) -> bool:
         """Wait until the broker has acknowledged all alerts; False when it did not in time."""
@@ -202,9 +202,9 @@ class Delivery:
     def _serve(self, session: Session) -> None:
         """Work until told to stop."""
         self._subscriptions.ask(session)
+        self._outgoing.connected()  # first: what is streamed once the device is told to be online goes out
         online = Message(self._topics.status, b"online", retain=True)
         self._other[session.publish(online)] = online
-        self._outgoing.connected()
         while not self._finished():
             self._waker.clear()
             self._send_others(session)

@@ -262,7 +262,7 @@ class AlertPublisher:
         """Figures of now."""
         delivery, outbox = self._delivery, self._outbox
         return PublisherStats(
-            queued=max(len(outbox) - delivery.unforgotten, 0),
+            queued=delivery.queued,
             in_memory=outbox.in_memory,
             sent=delivery.sent,
             acknowledged=delivery.acknowledged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 
@@ -19,7 +20,7 @@ class AlertWindow:
     """Reads ahead in the outbox, in order, and forgets there what the broker has.
 
     A topic whose alert was refused, or that nobody hears, is held for a while; other topics pass it. Used by
-    one thread, `stored` apart.
+    one thread, `stored` and `queued` apart.
 
     Args:
         outbox: what waits.
@@ -32,6 +33,7 @@ class AlertWindow:
         self._ready: deque[StoredAlert] = deque()
         self._acknowledged: list[StoredAlert] = []
         self._acknowledged_s = 0.0
+        self._forgetting = threading.Lock()  # what is being deleted is not taken off the count twice
         self.in_flight: dict[int, tuple[StoredAlert, float]] = {}
         """Packet identifier: the alert, and when it was sent (monotonic)."""
         self.start_over()
@@ -54,9 +56,10 @@ class AlertWindow:
         self._more = True
 
     @property
-    def unforgotten(self) -> int:
-        """Alerts that the broker has and the outbox still holds."""
-        return len(self._acknowledged)
+    def queued(self) -> int:
+        """Alerts that wait; the outbox still holds others that the broker has. From any thread."""
+        with self._forgetting:
+            return max(len(self._outbox) - len(self._acknowledged), 0)
 
     def next(self) -> StoredAlert | None:
         """The next alert to send, if one waits."""
@@ -148,6 +151,7 @@ class AlertWindow:
 
     def forget(self) -> None:
         """Delete acknowledged alerts from the outbox, in one transaction."""
-        if self._acknowledged:
-            self._outbox.acknowledge(self._acknowledged)
-            self._acknowledged = []
+        with self._forgetting:
+            if self._acknowledged:
+                self._outbox.acknowledge(self._acknowledged)
+                self._acknowledged = []

@@ -55,6 +55,7 @@ def make_publisher(tmp_path: Path) -> Iterator[Callable[..., AlertPublisher]]:
     yield make
     for publisher in publishers:
         publisher.close(1.0)
+        publisher._delivery._thread.join(30)  # or it logs into the next test
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from agent.errors import BrokerError
 from agent.records import Phase
 from tests.agent.alerts.conftest import make_alert
 from tests.conftest import wait_until
-from tests.faults.broker import Broker, free_port
+from tests.faults.broker import Broker
 
 MakePublisher = Callable[..., AlertPublisher]
 
@@ -41,7 +41,7 @@ class Receiver:
             waiting -= {*events.subscribed}
             self.messages += events.messages
 
-    def gather(self, until: Callable[[list[Message]], bool], timeout_s: float = 10.0) -> list[Message]:
+    def gather(self, until: Callable[[list[Message]], bool], timeout_s: float = 30.0) -> list[Message]:
         def arrived() -> bool:
             self.messages += self._session.step(0.05).messages
             return until(self.messages)
@@ -82,7 +82,7 @@ def test_alert_arrives_as_the_payload_that_was_built(
         "front",
     )
     assert content["model"] == {"name": "person-320", "version": "0"}
-    assert publisher.drain(5)
+    assert publisher.drain(30)
     assert publisher.stats.protocol == "5"
     assert publisher.stats.queued == 0
 
@@ -134,7 +134,7 @@ def test_status_is_retained_online_then_offline_and_the_will_speaks_for_a_killed
     will = Message("edgetrack/porch/status", b"offline", retain=True)
     dying = Session(BrokerSettings(url=broker.url), "edgetrack-porch", will=will).open()
     dying.publish(Message("edgetrack/porch/status", b"online", retain=True))
-    dying.step(0.2)
+    wait_until(lambda: dying.step(0.05).published != [], what="the broker taking it")
     dying._close_socket()  # no DISCONNECT, as when the process is killed
     receiver.gather(lambda seen: [message.payload for message in seen][2:] == [b"online", b"offline"])
     late = make_receiver(broker.url, "edgetrack/porch/status")
@@ -150,7 +150,7 @@ def test_retained_states_come_back_after_the_broker_lost_them(
     publisher.set_camera_status("front", {"state": "starting"})
     publisher.set_camera_status("front", {"state": "online"})
     publisher.publish_retained("edgetrack/porch/front/counts/gate", "3")
-    assert publisher.drain(5)
+    assert publisher.drain(30)
     wait_until(lambda: publisher.stats.connected)
     broker.kill()
     wait_until(lambda: not publisher.stats.connected)
@@ -171,7 +171,7 @@ def test_more_retained_topics_than_the_window_are_all_published(
     for number in range(60):
         publisher.publish_retained(f"edgetrack/porch/front/counts/{number}", str(number))
         publisher.publish(make_alert(), "front")
-    assert publisher.drain(10)
+    assert publisher.drain(30)
     receiver = make_receiver(broker.url, "edgetrack/porch/front/counts/+")
     assert len(receiver.gather(lambda seen: len(seen) == 60)) == 60
     assert publisher.stats.connects == 1
@@ -242,13 +242,15 @@ def test_refused_connack_is_never_connected_and_reported_once(
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("mqtt://127.0.0.1:{free}", "connection refused; start the broker or correct broker.url"),
+        ("mqtt://127.0.0.1:{closed}", "connection refused; start the broker or correct broker.url"),
         ("mqtt://no-such-host.invalid", "expected a known host"),
         ("mqtts://127.0.0.1:{plain}", "expected TLS, got"),
     ],
 )
-def test_broker_that_cannot_be_reached_is_one_clear_line(broker: Broker, url: str, line: str) -> None:
-    settings = BrokerSettings(url=url.format(free=free_port(), plain=broker.port))
+def test_broker_that_cannot_be_reached_is_one_clear_line(
+    broker: Broker, closed_port: int, url: str, line: str
+) -> None:
+    settings = BrokerSettings(url=url.format(closed=closed_port, plain=broker.port))
     with pytest.raises(BrokerError, match=line):
         check_broker(settings, "porch")
 
@@ -330,7 +332,7 @@ def test_broker_of_3_1_1_is_spoken_to_in_3_1_1(make_publisher: MakePublisher) ->
             publisher = make_publisher(url)
             ids = [publisher.publish(make_alert(phase=phase), "front") for phase in Phase]
             received = []
-            for event in client.events(timeout_s=5):
+            for event in client.events(timeout_s=30):
                 if not isinstance(event, DeviceStatus):
                     received.append(event)
                 if len(received) == len(ids):
@@ -356,7 +358,8 @@ def test_dropped_alerts_are_counted_in_health_and_told_of_once(
     make_broker: Callable[..., Broker], make_receiver: Callable[..., Receiver], tmp_path: Path
 ) -> None:
     broker = make_broker()
-    receiver = make_receiver(broker.url, "edgetrack/porch/agent/alerts", "edgetrack/porch/health")
+    topics = [f"edgetrack/porch/{name}" for name in ("agent/alerts", "health", "status")]
+    receiver = make_receiver(broker.url, *topics)
     outbox = OutboxSettings(path=tmp_path / "outbox.sqlite", max_size_mb=0.01)
     first = AlertPublisher(BrokerSettings(url="mqtt://127.0.0.1:1"), outbox, "porch")
     for _ in range(60):
@@ -365,14 +368,13 @@ def test_dropped_alerts_are_counted_in_health_and_told_of_once(
     assert dropped > 20
     first.close()
     with AlertPublisher(BrokerSettings(url=broker.url), outbox, "porch") as second:
-        wait_until(lambda: second.stats.connected)
+        assert second.drain(30), "an outbox that is still full may drop another one for the gap's alert"
         for _ in range(3):
             health = second.publish_health({})
         assert health.outbox.dropped == dropped
-        assert second.drain(5)
-    messages = receiver.gather(
-        lambda seen: {message.topic.rsplit("/", 1)[1] for message in seen} == {"alerts", "health"}
-    )
+        assert second.drain(30)
+    messages = receiver.gather(lambda seen: seen[-1].payload == b"offline" if seen else False)
+    assert {message.topic for message in messages} == {*topics}
     (gap,) = [json.loads(message.payload) for message in messages if message.topic.endswith("/alerts")]
     assert (gap["kind"], gap["camera"], gap["rule"]) == ("gap", "agent", "agent")
     assert gap["evidence"] == {"dropped": dropped, "dropped_in_all": dropped}
@@ -389,10 +391,10 @@ def test_alerts_that_nobody_hears_wait_for_a_receiver_where_that_is_asked_for(
     wait_until(lambda: publisher.stats.sent > 0)
     assert not publisher.drain(0.5)
     receiver = make_receiver(broker.url, "edgetrack/+/+/alerts")
-    messages = receiver.gather(lambda seen: len({message.payload for message in seen}) == 30)
+    messages = receiver.gather(lambda seen: len({message.payload for message in seen}) == 30, 60)
     received = [json.loads(message.payload)["id"] for message in messages]
     assert received == ids
-    assert publisher.drain(5)
+    assert publisher.drain(30)
 
 
 def test_alerts_that_nobody_hears_are_the_brokers_otherwise(
@@ -400,4 +402,4 @@ def test_alerts_that_nobody_hears_are_the_brokers_otherwise(
 ) -> None:
     publisher = make_publisher(broker.url)
     publisher.publish(make_alert(), "front")
-    assert publisher.drain(5)
+    assert publisher.drain(30)

@@ -183,7 +183,8 @@ def test_picture_is_retained_and_the_alert_names_it(
     publisher = make_publisher(broker.url)
     part = publisher.publish_snapshot("front", "gate", picture)
     publisher.publish(make_alert(), "front", snapshot=part)
-    assert publisher.drain(5)
+    assert publisher.drain(30)
+    wait_until(lambda: f"'{part.topic}'" in broker.log, what="the broker having the picture")
     session = Session(BrokerSettings(url=broker.url), "late").open()
     session.subscribe("edgetrack/porch/front/snapshot/+")
     received: list[Message] = []

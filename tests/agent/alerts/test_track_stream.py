@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from agent.alerts.asyncapi import asyncapi_document
+from agent.alerts.messages import Message
+from agent.alerts.mqtt import Session
 from agent.alerts.publisher import AlertPublisher
 from agent.alerts.settings import BrokerSettings, OutboxSettings
 from agent.alerts.topics import Topics
 from agent.alerts.track_stream import TracksPayload, TrackStream, build_tracks, json_schema
-from agent.client import AlertClient
+from agent.client import AlertClient, DeviceStatus
 from agent.records import Tracks, TrackState
 from tests.conftest import Mosquitto, wait_until
 
@@ -124,7 +126,7 @@ def test_newest_waits_and_alerts_go_first(mosquitto: Mosquitto, tmp_path: Path) 
     with AlertClient(settings, tracks=True) as client, publisher:
         wait_until(lambda: publisher.stats.connected)
         wanted = build(tracks(TrackState.CONFIRMED))
-        for event in client.events(timeout_s=10.0):
+        for event in client.events(timeout_s=30.0):
             if isinstance(event, TracksPayload):
                 assert event == wanted
                 break
@@ -134,22 +136,42 @@ def test_newest_waits_and_alerts_go_first(mosquitto: Mosquitto, tmp_path: Path) 
         assert client.invalid == 0
 
 
+def test_what_is_streamed_once_the_device_is_told_to_be_online_comes(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = BrokerSettings(url=mosquitto.url)
+    publisher = AlertPublisher(settings, OutboxSettings(path=tmp_path / "outbox.sqlite"), "porch")
+    wanted, publish = build(tracks(TrackState.CONFIRMED)), Session.publish
+
+    def publish_and_stand(session: Session, message: Message) -> int:
+        mid = publish(session, message)
+        if message.payload == b"online":  # somebody hears it before this thread goes on
+            publisher.publish_stream(publisher.topics.tracks("front"), wanted.to_json())
+        return mid
+
+    monkeypatch.setattr(Session, "publish", publish_and_stand)
+    with AlertClient(settings, tracks=True) as client, publisher:
+        events = client.events(timeout_s=30.0)
+        assert [next(events), next(events)] == [DeviceStatus("porch", online=True), wanted]
+
+
 def test_configured_camera_streams_what_it_sees(mosquitto: Mosquitto, tmp_path: Path) -> None:
     config = tmp_path / "edgetrack.yaml"
     config.write_text(
         f"device: demo\nbroker: {{url: '{mosquitto.url}'}}\noutbox: {{path: outbox.sqlite}}\n"
         f"cameras: {{street: {{source: '{CLIP}', detector: {{kind: motion}}, track_stream_per_s: 30}}}}\n"
     )
-    with AlertClient(BrokerSettings(url=mosquitto.url), tracks=True) as client:
-        done = subprocess.run(
-            [sys.executable, "-m", "agent.cli", "run", str(config), "--quiet"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        seen = [event for event in client.events(timeout_s=1.0) if isinstance(event, TracksPayload)]
+    seen: list[TracksPayload] = []
+    with (
+        AlertClient(BrokerSettings(url=mosquitto.url), tracks=True) as client,
+        subprocess.Popen([sys.executable, "-m", "agent.cli", "run", str(config), "--quiet"]) as agent,
+    ):
+        for event in client.events(timeout_s=120.0):
+            if isinstance(event, TracksPayload):
+                seen.append(event)
+            elif isinstance(event, DeviceStatus) and not event.online:
+                break
+        assert agent.wait(60) == 0
     assert client.invalid == 0
     assert any(payload.tracks for payload in seen)
     assert all((payload.device, payload.camera) == ("demo", "street") for payload in seen)

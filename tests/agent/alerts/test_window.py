@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,32 @@ def test_alerts_are_drawn_once_and_again_after_a_lost_connection(make_outbox: Ca
     window.start_over()
     assert drawn(window) == list(range(4, 251))
     assert len(outbox) == 247
+
+
+def test_alerts_that_are_being_deleted_are_not_taken_off_the_count_twice(
+    make_outbox: Callable[..., Outbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = make_outbox()
+    window = AlertWindow(outbox)
+    for _ in range(3):
+        put(outbox)
+    alert = window.next()
+    assert alert is not None
+    window.sent(1, alert)
+    window.acknowledged(1)
+    counted: list[int] = []
+    counting = threading.Thread(target=lambda: counted.append(window.queued))
+    acknowledge = outbox.acknowledge
+
+    def acknowledge_and_stand(alerts: list[StoredAlert]) -> None:
+        acknowledge(alerts)
+        counting.start()
+        counting.join(0.2)
+
+    monkeypatch.setattr(outbox, "acknowledge", acknowledge_and_stand)
+    window.forget()
+    counting.join(30)
+    assert counted == [2]
 
 
 def test_refused_topic_is_held_while_others_pass_and_tried_again_later(
