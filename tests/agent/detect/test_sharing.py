@@ -39,9 +39,9 @@ def test_a_turn_goes_to_whoever_has_waited_longest():
     with turn:
         for waiting, thread in enumerate(threads, 1):
             thread.start()
-            wait_until(lambda waiting=waiting: len(turn._waiting) == waiting, what="the thread in line")
+            wait_until(lambda waiting=waiting: len(turn._waiting) == waiting, 60, "the thread in line")
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert order == [0, 1, 2, 3, 4]
 
 
@@ -49,14 +49,14 @@ def test_nobody_gets_two_turns_while_another_waits():
     turn, order, everybody = FairLock(), [], threading.Barrier(3)
 
     def take_often(name: int) -> None:
-        everybody.wait(10)
+        everybody.wait(60)
         for _ in range(TURNS):
             with turn:
                 order.append(name)
                 # Leave only when the others stand in line, as cameras do that are faster than the model.
                 if order.count(name) < TURNS:
                     busy = sum(order.count(other) < TURNS for other in range(3) if other != name)
-                    wait_until(lambda busy=busy: len(turn._waiting) >= busy, what="the others in line")
+                    wait_until(lambda busy=busy: len(turn._waiting) >= busy, 60, "the others in line")
 
     threads = [threading.Thread(target=take_often, args=(name,)) for name in range(3)]
     for thread in threads:

@@ -109,12 +109,12 @@ def test_a_missing_file_is_an_error_of_the_source(tmp_path):
 def soak(model: Path, source: Path, *more: str) -> subprocess.CompletedProcess[str]:
     words = ["bench", "--model", str(model), "--source", str(source), "--threads", "1", *more]
     return subprocess.run(
-        [sys.executable, "-m", "agent.cli", *words], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "agent.cli", *words], capture_output=True, text=True, timeout=240, check=False
     )
 
 
 def test_two_cameras_soak_on_one_model_and_nothing_of_them_is_left(small_models, clip):
-    done = soak(small_models / "bright.tflite", clip, "--soak", "2", "--cameras", "2", "--json")
+    done = soak(small_models / "bright.tflite", clip, "--soak", "5", "--cameras", "2", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["cameras"] == len(report["frames_by_camera"]) == 2

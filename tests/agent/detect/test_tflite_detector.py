@@ -95,7 +95,7 @@ def test_preparing_in_another_thread_mixes_no_frames(small_models, lamps):
         for place in places:
             prepared = opened.prepare(lamps(place))
             with arrived:
-                arrived.wait_for(lambda: len(ready) < 4, timeout=10)
+                arrived.wait_for(lambda: len(ready) < 4, timeout=60)
                 ready.append(prepared)
                 arrived.notify_all()
 
@@ -103,14 +103,14 @@ def test_preparing_in_another_thread_mixes_no_frames(small_models, lamps):
     thread.start()
     for column, row in places:
         with arrived:
-            assert arrived.wait_for(lambda: bool(ready), timeout=10)
+            assert arrived.wait_for(lambda: bool(ready), timeout=60)
             prepared = ready.pop(0)
             arrived.notify_all()
         opened.invoke(prepared)
         assert opened.decode(prepared).boxes[0].tolist() == pytest.approx(
             [column * 8, row * 8, column * 8 + 8, row * 8 + 8], abs=0.1
         )
-    thread.join(timeout=10)
+    thread.join(timeout=60)
 
 
 def test_boxes_of_an_unwanted_size_are_dropped(small_models, lamps):
