@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from agent.alerts.outbox import Outbox
@@ -76,6 +78,22 @@ def make_outbox(outbox_path: Path) -> Iterator[Callable[..., Outbox]]:
     yield make
     for outbox in opened:
         outbox.close()
+
+
+@pytest.fixture
+def walk(tmp_path: Path) -> Path:
+    """A video before which something moves about for five minutes; the agent takes seconds for it."""
+    path = tmp_path / "walk.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 15.0, (160, 120))
+    ground = np.random.default_rng(1).integers(90, 110, (120, 160, 3), np.uint8)
+    for number in range(4500):
+        image = ground.copy()
+        if number > 30:
+            x = 30 + int(30 * np.sin(number / 20))
+            image[40:80, x : x + 20] = (20, 40, 200)
+        writer.write(image)
+    writer.release()
+    return path
 
 
 def make_alert(rule: str = "gate", phase: Phase = Phase.INSTANT, **changes: object) -> Alert:

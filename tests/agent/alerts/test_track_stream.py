@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,6 @@ from agent.client import AlertClient, DeviceStatus
 from agent.records import Tracks, TrackState
 from tests.conftest import Mosquitto, wait_until
 
-CLIP = Path(__file__).resolve().parents[3] / "agent" / "demo" / "street.mp4"
 SIZE = (640, 480)
 
 
@@ -155,18 +155,25 @@ def test_what_is_streamed_once_the_device_is_told_to_be_online_comes(
         assert [next(events), next(events)] == [DeviceStatus("porch", online=True), wanted]
 
 
-def test_configured_camera_streams_what_it_sees(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_configured_camera_streams_what_it_sees(mosquitto: Mosquitto, walk: Path, tmp_path: Path) -> None:
     config = tmp_path / "edgetrack.yaml"
     config.write_text(
         f"device: demo\nbroker: {{url: '{mosquitto.url}'}}\noutbox: {{path: outbox.sqlite}}\n"
-        f"cameras: {{street: {{source: '{CLIP}', detector: {{kind: motion}}, track_stream_per_s: 30}}}}\n"
+        f"cameras: {{street: {{source: '{walk}', detector: {{kind: motion}}, track_stream_per_s: 30}}}}\n"
     )
     seen: list[TracksPayload] = []
     with (
         AlertClient(BrokerSettings(url=mosquitto.url), tracks=True) as client,
         subprocess.Popen([sys.executable, "-m", "agent.cli", "run", str(config), "--quiet"]) as agent,
     ):
-        for event in client.events(timeout_s=120.0):
+        events = client.events(timeout_s=120.0)
+        for event in events:
+            if isinstance(event, TracksPayload):
+                seen.append(event)
+                if event.tracks:
+                    break
+        agent.send_signal(signal.SIGTERM)
+        for event in events:
             if isinstance(event, TracksPayload):
                 seen.append(event)
             elif isinstance(event, DeviceStatus) and not event.online:
