@@ -12,7 +12,7 @@ from converter.ranges import least_squared_error, min_max, percentile
 from converter.report.content import Remedy
 from converter.tflite_edit.bias import correct_biases, layer_inputs
 from converter.tflite_edit.edit import EditableModel
-from converter.tflite_edit.equalize import equalize
+from converter.tflite_edit.equalize import equalisable_outputs, equalize
 from converter.tflite_edit.silu import equalize_silus, statistics_needed
 
 Measure = Callable[[Path], Parity]
@@ -28,6 +28,10 @@ class Candidate:
 
 
 BASELINE = Build("min-max", min_max)
+SHARES = (0.5, 0.75)
+"""Of the difference between channels that goes to the weights, in the order of trying."""
+EQUALISED_SAMPLES = 128
+"""Samples whose largest values decide: a channel that reaches further than they knew is cut off."""
 
 
 def rescue(
@@ -67,19 +71,21 @@ def rescue(
             attempt("equalisation through SiLU", what, best.how)
             if not tried[-1].kept:
                 engine.restore(before)
-    if best.parity.failures:
+    for share in SHARES:
+        if not best.parity.failures:
+            break
         before = engine.state()
         edited = EditableModel(engine.content)
-        pairs = equalize(edited)
-        if pairs:
-            engine.change(edited.content())
-            attempt(
-                "cross-layer equalisation",
-                f"evens out the weight channels of {pairs} pairs of layers",
-                best.how,
-            )
-            if not tried[-1].kept:
-                engine.restore(before)
+        statistics = engine.channel_statistics(equalisable_outputs(edited), EQUALISED_SAMPLES)
+        count = equalize(edited, statistics.low, statistics.high, share)
+        if not count:
+            break
+        engine.change(edited.content())
+        what = f"brings the channels of {count} layers closer; weights take {share:.0%} of the difference"
+        attempt("equalisation through ReLU", what, best.how)
+        if tried[-1].kept:
+            break
+        engine.restore(before)
     if best.parity.failures:
         before = engine.state()
         edited = EditableModel(engine.content)

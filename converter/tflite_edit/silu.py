@@ -25,6 +25,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from converter.tflite_edit.channels import OUT_AXIS, PASSING, readers, scale_inputs, scale_outputs
 from converter.tflite_edit.edit import EditableModel
 from converter.tflite_edit.operators import new_operator
 
@@ -34,8 +35,6 @@ GATE_LIMIT = 8.0
 """σ(8) is 0.9997, less than a code away from 1."""
 MIN_SPREAD = 2.0
 """Ratio of the largest to the median channel from which on it is worth a product."""
-_CONVOLUTIONS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
-_PASSING = frozenset({"PAD", "MAX_POOL_2D", "RESIZE_NEAREST_NEIGHBOR"})
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,20 @@ def find_silus(model: EditableModel) -> list[Silu]:
     found = []
     for gate in model.named("LOGISTIC"):
         argument, value = gate.inputs[0], gate.outputs[0]
-        readers, users = model.consumers(value), model.consumers(argument)
+        gated, users = model.consumers(value), model.consumers(argument)
         convolution = model.producer(argument)
         if (
-            len(readers) == 1
+            len(gated) == 1
             and len(users) == 2
-            and model.operator_name(readers[0]) == "MUL"
-            and argument in readers[0].inputs
+            and model.operator_name(gated[0]) == "MUL"
+            and argument in gated[0].inputs
             and convolution is not None
-            and model.operator_name(convolution) in _CONVOLUTIONS
+            and model.operator_name(convolution) in OUT_AXIS
             and convolution.builtinOptions.fusedActivationFunction == schema.ActivationFunctionType.NONE
             and all(model.constant(own) is not None for own in convolution.inputs[1:])
             and len(convolution.inputs) == 3
         ):
-            found.append(Silu(convolution, gate, readers[0], argument, readers[0].outputs[0]))
+            found.append(Silu(convolution, gate, gated[0], argument, gated[0].outputs[0]))
     return found
 
 
@@ -97,7 +96,7 @@ def equalize_silus(
             empty when nothing changed.
     """
     limits: dict[int, tuple[float, float]] = {}
-    able = [silu for silu in find_silus(model) if _readers(model, silu.result, 0) is not None]
+    able = [silu for silu in find_silus(model) if readers(model, silu.result, 0) is not None]
     for group, size in _groups(model, able, low_of, high_of):
         reaches = [_reach(silu, low_of, high_of) for silu in group]
         if all(own.max() < MIN_SPREAD * max(float(np.median(own)), 1e-6) for own in reaches):
@@ -106,9 +105,9 @@ def equalize_silus(
             # Whole multiples of one step, so that the constant is exact in int8.
             step = reach.max() / size / 127
             factor = (np.clip(np.ceil(reach / size / step), 1, 127) * step).astype(np.float32)
-            _scale_outputs(model, silu.convolution, 1 / factor)
-            for operator, offset in _readers(model, silu.result, 0) or ():
-                _scale_inputs(model, operator, offset, factor)
+            scale_outputs(model, silu.convolution, 1 / factor)
+            for operator, offset in readers(model, silu.result, 0) or ():
+                scale_inputs(model, operator, offset, factor)
             limits[silu.argument] = (-size, np.inf)
             limits[_insert_factor(model, silu, factor)] = (-GATE_LIMIT, GATE_LIMIT)
     return limits
@@ -162,7 +161,7 @@ def _joins(model: EditableModel, tensor: int) -> set[int]:
         kind = model.operator_name(reader)
         if kind == "CONCATENATION":
             found.add(reader.outputs[0])
-        if kind == "CONCATENATION" or kind in _PASSING:
+        if kind == "CONCATENATION" or kind in PASSING:
             found |= _joins(model, reader.outputs[0])
     return found
 
@@ -175,58 +174,7 @@ def _sources(model: EditableModel, tensor: int) -> set[int]:
     kind = model.operator_name(producer)
     if kind == "CONCATENATION":
         return {source for own in producer.inputs for source in _sources(model, own)}
-    return _sources(model, producer.inputs[0]) if kind in _PASSING else {tensor}
-
-
-def _readers(model: EditableModel, tensor: int, offset: int) -> list[tuple[Any, int]] | None:
-    """(convolution, first input channel) of all that reads a tensor; None if anything else does too."""
-    if tensor in model.graph.outputs:
-        return None
-    found: list[tuple[Any, int]] = []
-    for reader in model.consumers(tensor):
-        kind = model.operator_name(reader)
-        if (
-            kind in _CONVOLUTIONS
-            and reader.inputs[0] == tensor
-            and model.constant(reader.inputs[1]) is not None
-        ):
-            if (
-                kind == "DEPTHWISE_CONV_2D"
-                and model.shape(reader.inputs[1])[3] != model.shape(reader.inputs[0])[3]
-            ):
-                return None
-            found.append((reader, offset))
-            continue
-        if kind in _PASSING:
-            further = _readers(model, reader.outputs[0], offset)
-        elif (
-            kind == "CONCATENATION"
-            and int(reader.builtinOptions.axis) % 4 == 3
-            and reader.inputs.count(tensor) == 1
-        ):
-            before = reader.inputs[: reader.inputs.index(tensor)]
-            further = _readers(model, reader.outputs[0], offset + sum(model.shape(own)[3] for own in before))
-        else:
-            return None
-        if further is None:
-            return None
-        found.extend(further)
-    return found
-
-
-def _scale_outputs(model: EditableModel, convolution: Any, factor: NDArray[np.float32]) -> None:
-    weights = model.weights(convolution.inputs[1])
-    bias = model.weights(convolution.inputs[2])
-    shape = [1, 1, 1, 1]
-    shape[_CONVOLUTIONS[model.operator_name(convolution)]] = -1
-    model.give(convolution, 1, weights * factor.reshape(shape))
-    model.give(convolution, 2, bias * factor)
-
-
-def _scale_inputs(model: EditableModel, convolution: Any, offset: int, factor: NDArray[np.float32]) -> None:
-    weights = model.weights(convolution.inputs[1])
-    weights[..., offset : offset + len(factor)] *= factor
-    model.give(convolution, 1, weights)
+    return _sources(model, producer.inputs[0]) if kind in PASSING else {tensor}
 
 
 def _insert_factor(model: EditableModel, silu: Silu, factor: NDArray[np.float32]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from converter.parity.detection import detect_all
 from converter.tflite_edit.activations import LOGISTIC_REACH, logistic_limits
 from converter.tflite_edit.bias import correct_biases
 from converter.tflite_edit.edit import EditableModel
-from converter.tflite_edit.equalize import equalize
+from converter.tflite_edit.equalize import equalisable_outputs, equalize
 from converter.tflite_edit.silu import FLAT_BELOW, equalize_silus, find_silus, silu_limits
 from converter.worker import Worker
 
@@ -104,14 +105,13 @@ def outputs(content: bytes) -> dict[str, NDArray[np.float32]]:
     return {own["name"]: interpreter.get_tensor(own["index"]) for own in interpreter.get_output_details()}
 
 
-def channel_extremes(content: bytes) -> tuple[dict[int, NDArray[np.float32]], dict[int, NDArray[np.float32]]]:
+def channel_extremes(
+    content: bytes, tensors: Sequence[int]
+) -> tuple[dict[int, NDArray[np.float32]], dict[int, NDArray[np.float32]]]:
     interpreter = run_float(content, "test", keep_all=True)
     feed(interpreter, SAMPLE)
     interpreter.invoke()
-    values = {
-        silu.argument: interpreter.get_tensor(silu.argument).reshape(-1, CHANNELS)
-        for silu in find_silus(EditableModel(content))
-    }
+    values = {tensor: interpreter.get_tensor(tensor).reshape(-1, CHANNELS) for tensor in tensors}
     return {t: v.min(axis=0) for t, v in values.items()}, {t: v.max(axis=0) for t, v in values.items()}
 
 
@@ -151,7 +151,7 @@ def test_output_that_is_no_join_stays_whole(model: FloatModel) -> None:
 
 def test_equalisation_through_silu_keeps_the_function_and_evens_out_channels(model: FloatModel) -> None:
     edited = EditableModel(model.content)
-    low, high = channel_extremes(model.content)
+    low, high = channel_extremes(model.content, [silu.argument for silu in find_silus(edited)])
     limits = equalize_silus(edited, low, high)
     assert len(limits) == 2
     content = edited.content()
@@ -173,12 +173,24 @@ def test_silu_arguments_need_no_codes_far_below_zero(model: FloatModel) -> None:
     assert abs(FLAT_BELOW / (1 + np.exp(-FLAT_BELOW))) < 0.02
 
 
-def test_equalisation_through_relu_keeps_the_function(model: FloatModel) -> None:
+@pytest.mark.parametrize("share", [0.5, 0.75])
+def test_equalisation_through_relu_keeps_the_function_and_evens_out_channels(
+    model: FloatModel, share: float
+) -> None:
     edited = EditableModel(model.content)
-    assert equalize(edited) == 1
+    wanted = equalisable_outputs(edited)
+    low, high = channel_extremes(model.content, wanted)
+    assert equalize(edited, low, high, share) == len(wanted) == 2
+    content = edited.content()
     np.testing.assert_allclose(
-        outputs(edited.content())["predictions"], outputs(model.content)["predictions"], rtol=1e-3, atol=1e-4
+        outputs(content)["predictions"], outputs(model.content)["predictions"], rtol=1e-3, atol=1e-4
     )
+    after_low, after_high = channel_extremes(content, wanted)
+    for tensor in wanted:
+        before = np.maximum(np.abs(low[tensor]), np.abs(high[tensor]))
+        after = np.maximum(np.abs(after_low[tensor]), np.abs(after_high[tensor]))
+        assert after.max() == pytest.approx(before.max(), rel=1e-4)
+        assert after.min() / after.max() > 1.5 * before.min() / before.max()
 
 
 def test_bias_correction_takes_off_the_mean_that_rounding_adds() -> None:
