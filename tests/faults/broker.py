@@ -101,11 +101,12 @@ class Broker:
             self._process = subprocess.Popen(
                 self._arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 30.0
         while True:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
+                listens = probe.connect_ex(("127.0.0.1", self.port)) == 0
+            if listens and self._process.poll() is None:
+                return self
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"mosquitto does not listen:\n{self.log[-2000:]}")
             time.sleep(0.01)

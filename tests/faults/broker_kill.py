@@ -82,7 +82,7 @@ def run(
             finished_s = time.monotonic()
             drained = publisher.drain(900)
             drain_s = time.monotonic() - finished_s
-            receiving.wait_for(committed, 5)
+            receiving.wait_for(committed, 20)
             verdict = receiving.verdict(committed)
             return {
                 "acknowledge": acknowledge,

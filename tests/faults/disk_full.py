@@ -57,7 +57,7 @@ def run(folder: Path, fault: str) -> dict[str, float | str | None]:
                         time.sleep(0.01)
                     recovered_s = time.monotonic() - begin_s
                     drained = publisher.drain(60)
-                    receiving.wait_for(set(committed), 2)
+                    receiving.wait_for(set(committed), 20)
                     verdict = receiving.verdict(set(committed))
                     return {
                         **verdict.as_dict(),

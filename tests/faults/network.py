@@ -83,7 +83,7 @@ def run(
             begin = time.monotonic()
             drained = publisher.drain(300)
             drain_s = time.monotonic() - begin
-            receiving.wait_for(committed, 10)
+            receiving.wait_for(committed, 20)
             return {
                 "rounds": rounds,
                 "stall_s": stall_s,

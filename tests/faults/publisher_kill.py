@@ -66,7 +66,7 @@ def run(folder: Path, cycles: int, seed: int = 1) -> dict[str, float]:
         with AlertPublisher(BrokerSettings(url=broker.url), settings, "porch") as publisher:
             waiting = publisher.stats.queued
             drained = publisher.drain(60)
-        receiving.wait_for(committed, 5)
+        receiving.wait_for(committed, 20)
         return {
             "cycles": cycles,
             "opened": lines.count("open"),

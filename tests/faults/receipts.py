@@ -64,7 +64,7 @@ def run(folder: Path, acknowledge: str, cycles: int, rate: float, seed: int = 1)
             thread.join()
             begin_s = time.monotonic()
             drained = publisher.drain(60)
-            receiving.wait_for(committed, 3)
+            receiving.wait_for(committed, 20)
             return {
                 "acknowledge": acknowledge,
                 "cycles": cycles,
