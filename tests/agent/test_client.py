@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from agent.client import AlertClient, DeviceStatus, Event, SequenceGap
 from agent.errors import BrokerError, ConfigError
 from tests.agent.alerts.conftest import make_alert
 from tests.conftest import wait_until
-from tests.faults.broker import BINARY, Broker, free_port
+from tests.faults.broker import BINARY, Broker
 
 
 @pytest.fixture
@@ -48,11 +49,11 @@ def send(broker: Broker) -> Iterator[Callable[..., str]]:
 
 def take(client: AlertClient, number: int) -> list[Event]:
     events = []
-    for event in client.events(timeout_s=5.0):
+    for event in client.events(timeout_s=30.0):
         events.append(event)
         if len(events) == number:
             return events
-    raise AssertionError(f"only {events} within 5 s")
+    raise AssertionError(f"only {events} within 30 s")
 
 
 def test_alerts_are_yielded_once_and_repeats_counted(broker: Broker, send: Callable[..., str]) -> None:
@@ -88,16 +89,17 @@ def test_gap_whose_grace_is_not_over_is_told_on_demand(broker: Broker, send: Cal
 
 
 def test_receiver_that_takes_its_time_makes_no_gap_of_what_it_has_not_listened_for(
-    broker: Broker, send: Callable[..., str]
+    broker: Broker, send: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grace_s = 1.0
-    with AlertClient(BrokerSettings(url=broker.url), gap_grace_s=grace_s) as client:
+    worked_s = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + worked_s)
+    monkeypatch.setattr("agent.client.time", clock)
+    with AlertClient(BrokerSettings(url=broker.url), gap_grace_s=60.0) as client:
         send(5)
         send(8)
         events = client.events(timeout_s=0.05)
         taken = [next(events), next(events)]
-        busy_until_s = time.monotonic() + 1.2 * grace_s
-        wait_until(lambda: time.monotonic() > busy_until_s)  # the receiver's own work
+        worked_s = 72.0  # the receiver's own work
         assert list(events) == []
         assert [type(event) for event in taken] == [AlertPayload, AlertPayload]
         assert client.untold_gaps() == [SequenceGap("porch", 6, 7)]
@@ -110,7 +112,7 @@ def test_cameras_that_overtake_each_other_are_no_losses(broker: Broker, tmp_path
         publisher.publish(make_alert(), camera)
     with AlertClient(settings, acknowledge=True) as client, publisher:
         events: list[Event] = []
-        for event in client.events(timeout_s=10.0):
+        for event in client.events(timeout_s=30.0):
             events.append(event)
             if sum(isinstance(event, AlertPayload) for event in events) == 40:
                 break
@@ -133,7 +135,14 @@ def test_receivers_of_a_shared_group_split_the_alerts(broker: Broker, send: Call
     settings = BrokerSettings(url=broker.url)
     with AlertClient(settings, share_group="night") as one, AlertClient(settings, share_group="night") as two:
         ids = [send(number) for number in range(1, 11)]
-        parts = [[alert.id for alert in client.alerts(timeout_s=0.5)] for client in (one, two)]
+        parts: tuple[list[str], list[str]] = ([], [])
+
+        def all_came() -> bool:
+            for part, client in zip(parts, (one, two), strict=True):
+                part.extend(alert.id for alert in client.alerts(timeout_s=0.2))
+            return len(parts[0]) + len(parts[1]) >= 10
+
+        wait_until(all_came)
     assert sorted(parts[0] + parts[1]) == sorted(ids)
     assert all(parts)
     assert not set(parts[0]) & set(parts[1])
@@ -147,7 +156,7 @@ def test_kept_session_gives_what_came_meanwhile_and_what_was_not_confirmed(
 
     with client() as first:
         crashed_on = send(1)
-        for alert in first.alerts(timeout_s=5):
+        for alert in first.alerts(timeout_s=30):
             assert alert.id == crashed_on
             break  # the program ends inside the loop, before it asks for the next alert
     meanwhile = send(2)
@@ -157,11 +166,14 @@ def test_kept_session_gives_what_came_meanwhile_and_what_was_not_confirmed(
             meanwhile,
         ]
         send(3)
-        for alert in second.alerts(timeout_s=0.5):
-            last = alert
-        assert last.sequence == 3
+        heard: list[int] = []
+        wait_until(
+            lambda: heard.extend(alert.sequence for alert in second.alerts(timeout_s=0.1)) or heard != []
+        )
+        assert heard == [3]
     with client() as third:
-        assert list(third.alerts(timeout_s=0.3)) == []
+        send(4)
+        assert [event.sequence for event in take(third, 1) if isinstance(event, AlertPayload)] == [4]
 
 
 def test_client_comes_back_after_the_broker_was_killed(broker: Broker) -> None:
@@ -181,7 +193,7 @@ def test_client_comes_back_after_the_broker_was_killed(broker: Broker) -> None:
         session.step(0.1)
         wait_until(lambda: len(received) == 1)
         client.close()
-        reader.join(5)
+        reader.join(30)
         session.close()
     assert not reader.is_alive()
 
@@ -189,11 +201,9 @@ def test_client_comes_back_after_the_broker_was_killed(broker: Broker) -> None:
 def test_device_states_are_told(broker: Broker) -> None:
     session = Session(BrokerSettings(url=broker.url), "device").open()
     session.publish(Message("edgetrack/porch/status", b"online", retain=True))
-    session.step(0.2)
     with AlertClient(BrokerSettings(url=broker.url)) as client:
         assert take(client, 1) == [DeviceStatus("porch", online=True)]
         session.publish(Message("edgetrack/porch/status", b"offline", retain=True))
-        session.step(0.2)
         assert take(client, 1) == [DeviceStatus("porch", online=False)]
     session.close()
 
@@ -205,16 +215,16 @@ def test_messages_that_are_no_alerts_are_counted_and_skipped(
     with AlertClient(BrokerSettings(url=broker.url)) as client:
         session = Session(BrokerSettings(url=broker.url), "odd").open()
         session.publish(Message("edgetrack/porch/front/alerts", payload))
-        session.step(0.2)
+        wait_until(lambda: session.step(0.05).published != [])
         session.close()
         good = send(1)
         assert [event.id for event in take(client, 1) if isinstance(event, AlertPayload)] == [good]
         assert client.invalid == 1
 
 
-def test_no_broker_is_one_clear_line() -> None:
+def test_no_broker_is_one_clear_line(closed_port: int) -> None:
     with pytest.raises(BrokerError, match="connection refused"):
-        next(AlertClient(BrokerSettings(url=f"mqtt://127.0.0.1:{free_port()}")).events())
+        next(AlertClient(BrokerSettings(url=f"mqtt://127.0.0.1:{closed_port}")).events())
 
 
 def test_kept_session_without_a_client_id_is_refused() -> None:
