@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import itertools
 import json
 import shutil
@@ -21,6 +23,8 @@ from websockets.sync.client import connect
 
 from tests.conftest import ROOT, free_port, wait_until
 
+LONG_S = 120.0
+"""For what takes a moment, however slow the machine."""
 CLIP = ROOT / "agent" / "demo" / "street.mp4"
 
 
@@ -135,11 +139,13 @@ web:
     def send(
         self, method: str, path: str, content: bytes | None, **headers: str
     ) -> tuple[int, bytes, dict[str, str]]:
-        import http.client
-
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_S)
         try:
-            connection.request(method, path, content, {k.replace("_", "-"): v for k, v in headers.items()})
+            connection.connect()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it answers before it has all
+                connection.request(
+                    method, path, content, {k.replace("_", "-"): v for k, v in headers.items()}
+                )
             answer = connection.getresponse()
             return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
         finally:
@@ -148,7 +154,7 @@ web:
     def answers(self) -> bool:
         try:
             return self.get("/login")[0] == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             assert self.process.poll() is None, self.log.read_text()
             return False
 
@@ -158,7 +164,7 @@ web:
     def close(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(30)
+            self.process.wait(LONG_S)
         finally:
             self.process.kill()
             self.process.wait()
@@ -171,7 +177,7 @@ def start_agent(tmp_path: Path, camera: PlayingCamera) -> Iterator[Callable[...,
 
     def start(**options: Any) -> RunningAgent:
         agents.append(RunningAgent(tmp_path, camera.url, **options))
-        wait_until(agents[-1].answers, 30, "the page's answer")
+        wait_until(agents[-1].answers, LONG_S, "the page's answer")
         return agents[-1]
 
     yield start
@@ -183,11 +189,10 @@ class Browser:
     """A headless Chromium, spoken to by the DevTools protocol."""
 
     def __init__(self, binary: str, folder: Path) -> None:
-        port = free_port()
         command = [
             binary, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
             "--disable-background-networking", "--no-first-run", "--hide-scrollbars",
-            f"--remote-debugging-port={port}", f"--user-data-dir={folder}", "about:blank",
+            "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank",
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._numbers = itertools.count(1)
@@ -196,14 +201,21 @@ class Browser:
 
         def targets() -> list[dict[str, Any]]:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=5) as answer:
+                port = int((folder / "DevToolsActivePort").read_text().split()[0])
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=LONG_S) as answer:
                     pages: list[dict[str, Any]] = json.loads(answer.read())
                     return [page for page in pages if page["type"] == "page"]
-            except OSError:
+            except (OSError, IndexError):  # not yet, or half written
                 return []
 
-        wait_until(lambda: bool(targets()), 30, "Chromium")
-        self._socket = connect(targets()[0]["webSocketDebuggerUrl"], max_size=None, compression=None)
+        wait_until(lambda: bool(targets()), LONG_S, "Chromium")
+        self._socket = connect(
+            targets()[0]["webSocketDebuggerUrl"],
+            max_size=None,
+            compression=None,
+            open_timeout=LONG_S,
+            ping_interval=None,
+        )
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -211,7 +223,7 @@ class Browser:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(timeout=30))
+            message = json.loads(self._socket.recv(timeout=LONG_S))
             if message.get("id") == number:
                 assert "error" not in message, f"{method}: {message['error']}"
                 result: dict[str, Any] = message["result"]
@@ -244,7 +256,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, timeout_s: float = 30.0) -> None:
+    def wait_for(self, expression: str, timeout_s: float = LONG_S) -> None:
         """Wait until a JavaScript expression is true; pages may come and go meanwhile."""
 
         def holds() -> bool:
@@ -292,7 +304,11 @@ class Browser:
     def close(self) -> None:
         self._socket.close()
         self.process.terminate()
-        self.process.wait(15)
+        try:
+            self.process.wait(LONG_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
 
 
 @pytest.fixture

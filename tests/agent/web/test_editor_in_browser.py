@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.agent.web.conftest import Browser, RunningAgent
+from tests.agent.web.conftest import LONG_S, Browser, RunningAgent
 from tests.conftest import wait_until
 
 Start = Callable[..., RunningAgent]
@@ -56,15 +56,15 @@ def test_zone_is_deleted_with_its_rule_by_keyboard_and_undo_brings_both_back(
     browser.press("Tab", modifiers=8)
     assert browser.ask("document.activeElement.id") == "delete-now"
     browser.press("Enter")
-    browser.wait_for("document.querySelector('[data-deleted=\"drive\"]')", 60)
+    browser.wait_for("document.querySelector('[data-deleted=\"drive\"]')")
     content = yaml.safe_load(agent.config.read_text())["cameras"]["front"]
     assert content["zones"] == {} and "rules" not in content
     assert all(comment in agent.config.read_text() for comment in ("# the street", "# where cars stand"))
-    browser.wait_for("!document.querySelector('#existing').innerText.includes('drive')", 60)
+    browser.wait_for("!document.querySelector('#existing').innerText.includes('drive')")
     browser.ask("document.querySelector('#undo-saved').click()")
-    browser.wait_for("document.querySelector('[data-undone]')", 60)
+    browser.wait_for("document.querySelector('[data-undone]')")
     assert agent.config.read_text() == before
-    browser.wait_for("document.querySelector('#existing').value === 'zone/drive'", 60)
+    browser.wait_for("document.querySelector('#existing').value === 'zone/drive'")
 
 
 def test_zone_and_the_arrow_of_its_right_way_are_drawn_by_touch(start_agent: Start, browser: Browser) -> None:
@@ -86,7 +86,7 @@ def test_zone_and_the_arrow_of_its_right_way_are_drawn_by_touch(start_agent: Sta
     tail, head = rule_of(browser)["allowed"]
     assert head[0] > tail[0] and head[1] == tail[1]
     browser.touch(at(*head), at(0.7, 0.7), at(0.5, 0.9))
-    wait_until(lambda: rule_of(browser)["allowed"][1][1] > 0.85, 30, "the arrow's new head in the YAML")
+    wait_until(lambda: rule_of(browser)["allowed"][1][1] > 0.85, LONG_S, "the arrow's new head in the YAML")
     moved = rule_of(browser)["allowed"]
     assert moved[0] == tail
     assert moved[1] == pytest.approx([0.5, 0.9], abs=0.01)

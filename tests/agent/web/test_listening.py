@@ -23,6 +23,6 @@ def test_all_ipv6_addresses_are_all_ipv4_addresses_too() -> None:
     server = PageServer(Starlette(), "[::]:0")
     with contextlib.closing(server):
         server.start()
-        wait_until(server.listening.is_set)
+        wait_until(server.listening.is_set, 60)
         for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, server.port), 5).close()
+            socket.create_connection((host, server.port), 60).close()

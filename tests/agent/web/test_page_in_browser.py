@@ -20,8 +20,8 @@ _PICTURE_MOVES = """(async () => {
   const pen = document.querySelector('canvas.picture').getContext('2d');
   const { width, height } = pen.canvas;
   const sum = () => pen.getImageData(0, 0, width, height).data.reduce((a, b) => a + b, 0);
-  const first = sum();
-  for (let tries = 0; tries < 100; tries += 1) {
+  const [first, end] = [sum(), performance.now() + 60_000];
+  while (performance.now() < end) {
     await new Promise((done) => requestAnimationFrame(done));
     if (sum() !== first) return width;
   }
@@ -43,7 +43,7 @@ def test_draws_a_zone_tries_it_saves_it_and_sees_its_alert(start_agent: Start, b
     assert "zone-1: {points:" in browser.ask("document.querySelector('pre').textContent")
     before = agent.config.read_text()
     browser.ask("document.querySelector('button.main').click()")
-    browser.wait_for("document.querySelector('[data-saved=\"zone-1\"]')", 60)
+    browser.wait_for("document.querySelector('[data-saved=\"zone-1\"]')")
     after = agent.config.read_text()
     assert "# where cars stand" in after and "# keep this" in after
     assert agent.config.with_name("edgetrack.yaml.bak").read_text() == before
@@ -51,7 +51,7 @@ def test_draws_a_zone_tries_it_saves_it_and_sees_its_alert(start_agent: Start, b
     assert config.cameras["front"].zones["zone-1"].points[2][0] > 0.9
     assert set(before.splitlines()) < set(after.splitlines())
     browser.ask("location.hash = '#/incidents'")
-    browser.wait_for("document.querySelector('.incidents').innerText.includes('entered zone-1')", 60)
+    browser.wait_for("document.querySelector('.incidents').innerText.includes('entered zone-1')")
     expected = ("WebSocket", "ERR_CONNECTION_REFUSED")  # while the cameras begin anew
     assert all(any(words in problem for words in expected) for problem in browser.problems), browser.problems
 
@@ -64,7 +64,7 @@ def test_live_picture_moves_layers_can_be_switched_and_health_is_shown(
     browser.open(agent.url)
     browser.wait_for("document.querySelector('.stage .empty')?.hidden")
     assert browser.ask(_PICTURE_MOVES) == 640  # as wide as the clip
-    browser.wait_for("document.querySelector('.incident img')?.naturalWidth > 100", 60)
+    browser.wait_for("document.querySelector('.incident img')?.naturalWidth > 100")
     browser.ask("document.querySelector('.incident summary').click()")
     assert browser.ask("document.querySelectorAll('.incident dt').length") > 0
     assert browser.ask("document.documentElement.scrollWidth <= innerWidth")
@@ -119,4 +119,4 @@ def test_page_asks_for_the_password_and_lets_in_who_has_it(start_agent: Start, b
         browser.wait_for(shown)
     assert struct.unpack(">I", browser.picture()[16:20])[0] == 1280
     agent.restart()  # no session of before is known to the new process
-    browser.wait_for("location.pathname === '/login'", 60)
+    browser.wait_for("location.pathname === '/login'")

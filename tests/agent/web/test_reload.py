@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Callable
 
-from tests.agent.web.conftest import RunningAgent
+from tests.agent.web.conftest import LONG_S, RunningAgent
 from tests.conftest import wait_until
 
 
@@ -19,7 +19,7 @@ def test_configuration_that_names_a_missing_model_is_refused_and_the_cameras_go_
         before.replace("kind: motion}\n", "kind: motion}\n    tracker: {motion_model: gone.tflite}\n")
     )
     agent.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the old one goes on" in agent.log.read_text(), 30, "the refusal")
+    wait_until(lambda: "the old one goes on" in agent.log.read_text(), LONG_S, "the refusal")
     told = agent.log.read_text()
     assert "cameras.front.tracker:" in told and "gone.tflite: expected" in told
     assert told.count("live page: http") == 1, "nothing was torn down"
