@@ -8,13 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import Mosquitto, free_port
+from tests.agent.capture.conftest import MjpegCamera
+from tests.conftest import Mosquitto
 
 DEMO = Path(__file__).resolve().parents[2] / "agent" / "demo"
 TRUTH = json.loads((DEMO / "street.json").read_text())
@@ -86,40 +90,52 @@ def test_run_publishes_once_per_event_and_watch_receives_it(mosquitto: Mosquitto
     assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
 
 
+def listen(broker: Mosquitto) -> Callable[[int], list[dict[str, Any]]]:
+    """Subscribe to the alerts with a session that the broker keeps; what comes is read by the returned."""
+    words = ["mosquitto_sub", "-p", str(broker.port), "-t", "edgetrack/demo/street/alerts"]
+    words += ["-q", "1", "-i", "listener", "-c", "-W", "120"]
+    subprocess.run([*words, "-E"], check=True)
+
+    def read(number: int) -> list[dict[str, Any]]:
+        done = subprocess.run([*words, "-C", str(number)], capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return read
+
+
 def test_alerts_wait_on_the_disk_while_the_broker_is_away_and_come_at_the_next_run(
-    mosquitto: Mosquitto, tmp_path: Path
+    mosquitto: Mosquitto, tmp_path: Path, closed_port: int
 ) -> None:
-    away = agent("run", street(tmp_path, f"mqtt://127.0.0.1:{free_port()}"))
+    away = agent("run", street(tmp_path, f"mqtt://127.0.0.1:{closed_port}"))
     assert away.returncode == 69
     assert "connection refused" in one_line(away)
     waiting = int(one_line(away).split(" that still wait")[0].split()[-1])
     assert waiting >= TRUTH["expected"]["entries"]
     config = street(tmp_path, mosquitto.url)
-    with subprocess.Popen(
-        ["mosquitto_sub", "-p", str(mosquitto.port), "-t", "edgetrack/demo/street/alerts", "-q", "1",
-         "-C", str(2 * waiting), "-W", "60"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as receiver:  # fmt: skip
-        assert agent("run", config).returncode == 0
-        received = [json.loads(line)["sequence"] for line in receiver.communicate()[0].splitlines()]
+    read = listen(mosquitto)
+    assert agent("run", config).returncode == 0
+    received = [alert["sequence"] for alert in read(2 * waiting)]
     assert received == list(range(1, 2 * waiting + 1))
 
 
 def test_stop_signal_ends_a_run_cleanly(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    config = street(tmp_path, mosquitto.url)
-    with subprocess.Popen(
-        [sys.executable, "-m", "agent.cli", "run", config],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as run:
+    camera = MjpegCamera()
+    config = street(tmp_path, mosquitto.url, source=camera.url)
+    with (
+        closing(camera),
+        subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "run", config],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as run,
+    ):
         assert run.stderr is not None
         for line in run.stderr:
             if "connected" in line:
                 break
         run.send_signal(signal.SIGTERM)
-        out, err = run.communicate(timeout=10)
+        out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
     assert out.startswith("street: ")
 
@@ -134,7 +150,9 @@ def test_stop_signal_ends_a_run_cleanly(mosquitto: Mosquitto, tmp_path: Path) ->
         ("empty.mp4", b""),
     ],
 )
-def test_source_that_is_no_video_is_one_line(tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_source_that_is_no_video_is_one_line(
+    tmp_path: Path, closed_port: int, name: str, content: bytes | None
+) -> None:
     path = tmp_path / name
     if content == b"PNG":
         encoded = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1]
@@ -143,7 +161,7 @@ def test_source_that_is_no_video_is_one_line(tmp_path: Path, name: str, content:
         content = (DEMO / "street.mp4").read_bytes()[:200_000]
     if content is not None:
         path.write_bytes(content)
-    config = street(tmp_path, f"mqtt://127.0.0.1:{free_port()}", source=str(path))
+    config = street(tmp_path, f"mqtt://127.0.0.1:{closed_port}", source=str(path))
     run, check = agent("run", config), agent("check", config)
     assert run.returncode == 66
     assert name in one_line(run)
@@ -180,8 +198,8 @@ def test_bad_option_is_one_line(arguments: list[str], code: int, expected: str) 
     assert expected in one_line(done)
 
 
-def test_watch_without_a_broker_is_one_line() -> None:
-    done = agent("watch", "--broker", f"mqtt://127.0.0.1:{free_port()}")
+def test_watch_without_a_broker_is_one_line(closed_port: int) -> None:
+    done = agent("watch", "--broker", f"mqtt://127.0.0.1:{closed_port}")
     assert done.returncode == 69
     assert "connection refused" in one_line(done)
 
@@ -275,26 +293,10 @@ def test_rule_that_asks_for_a_picture_sends_it_anonymised_beside_its_alert(
 ) -> None:
     config = street(tmp_path, mosquitto.url)
     config.write_text(config.read_text().replace("when: [enter]", "when: [enter], snapshot: true"))
-    with subprocess.Popen(
-        [
-            "mosquitto_sub",
-            "-p",
-            str(mosquitto.port),
-            "-t",
-            "edgetrack/demo/street/alerts",
-            "-q",
-            "1",
-            "-W",
-            "60",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as receiver:
-        done = agent("run", config)
-        assert done.returncode == 0, done.stderr
-        receiver.terminate()
-        assert receiver.stdout is not None
-        alerts = [json.loads(line) for line in receiver.stdout]
+    read = listen(mosquitto)
+    done = agent("run", config)
+    assert done.returncode == 0, done.stderr
+    alerts = read(int(done.stdout.split(" alerts")[0].split()[-1]))
     pictured = [alert for alert in alerts if alert["kind"] == "enter"]
     assert len(pictured) == TRUTH["expected"]["entries"]
     assert all("snapshot" not in alert for alert in alerts if alert["kind"] == "cross")
@@ -309,7 +311,7 @@ def test_rule_that_asks_for_a_picture_sends_it_anonymised_beside_its_alert(
             "1",
             "-N",
             "-W",
-            "5",
+            "60",
         ],
         capture_output=True,
         check=True,

@@ -27,7 +27,7 @@ from agent.doctor.machine import check_clock, check_disk, check_heat, check_pyth
 from agent.doctor.report import diagnose, worst
 from agent.errors import BrokerError
 from tests.agent.capture.conftest import MjpegCamera
-from tests.conftest import Mosquitto, free_port
+from tests.conftest import Mosquitto
 
 STREET = Path(__file__).resolve().parents[2] / "agent" / "demo" / "street.mp4"
 
@@ -78,12 +78,12 @@ def test_doctor_passes_a_device_whose_broker_camera_and_detector_work(
     assert all(row["next_step"] for row in report["findings"] if row["level"] != "ok")
 
 
-def test_doctor_names_each_fault_with_its_next_step_and_exits_1(tmp_path: Path) -> None:
+def test_doctor_names_each_fault_with_its_next_step_and_exits_1(tmp_path: Path, closed_port: int) -> None:
     broken = tmp_path / "person.tflite"
     broken.write_bytes(b"no model at all")
     path = config(
         tmp_path,
-        broker=f"mqtt://127.0.0.1:{free_port()}",
+        broker=f"mqtt://127.0.0.1:{closed_port}",
         detector=f"{{model: {broken}}}",
         source=str(tmp_path / "none.mp4"),
     )
@@ -320,16 +320,18 @@ def test_persistence_of_a_broker_elsewhere_is_not_claimed(tmp_path: Path) -> Non
 
 
 def test_camera_that_is_not_there_is_told_of_once_and_nothing_says_it_would_be_opened_again(
-    tmp_path: Path,
+    tmp_path: Path, closed_port: int
 ) -> None:
-    done = doctor(config(tmp_path, broker=f"mqtt://127.0.0.1:{free_port()}", source="/dev/video97"))
+    done = doctor(config(tmp_path, broker=f"mqtt://127.0.0.1:{closed_port}", source="/dev/video97"))
     line = next(line for line in done.stdout.splitlines() if "camera front" in line)
     assert line.count("/dev/video97") == 1
     assert "reconnecting" not in done.stderr
 
 
-def test_camera_away_fails_with_its_reason_and_one_that_the_service_holds_is_left_alone() -> None:
-    away = SourceSettings(source=f"rtsp://user:secret@127.0.0.1:{free_port()}/stream")
+def test_camera_away_fails_with_its_reason_and_one_that_the_service_holds_is_left_alone(
+    closed_port: int,
+) -> None:
+    away = SourceSettings(source=f"rtsp://user:secret@127.0.0.1:{closed_port}/stream")
     found = only(check_camera("front", away, service_runs=False))
     assert found.level is Level.FAIL
     assert "Connection refused" in found.found
