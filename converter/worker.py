@@ -81,7 +81,13 @@ class Worker:
             ModelError: the child crashed, ran out of memory or time, or raised anything else.
         """
         process, requests, replies = self._started()
-        stopper = threading.Timer(self._timeout_s, process.kill)
+        timed_out = threading.Event()
+
+        def stop() -> None:
+            timed_out.set()  # first: what follows is noticed before it returns
+            process.kill()
+
+        stopper = threading.Timer(self._timeout_s, stop)
         stopper.start()
         try:
             _send(requests, (function, args, kwargs, progress is not None))
@@ -97,7 +103,7 @@ class Worker:
                     advice = "make the model smaller" if value == _NO_MEMORY else "report it with the model"
                     raise ModelError(str(on), f"expected a model that converts, got {value}", advice)
         except (EOFError, BrokenPipeError) as error:
-            raise self._crash(process, on, function, timed_out=not stopper.is_alive()) from error
+            raise self._crash(process, on, function, timed_out=timed_out.is_set()) from error
         finally:
             stopper.cancel()
 

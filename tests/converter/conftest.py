@@ -19,7 +19,7 @@ TRAINING = Path(__file__).with_name("train_sequence_models.py")
 @pytest.fixture(scope="session")
 def worker() -> Iterator[Worker]:
     """One child process with TensorFlow for all tests of a session."""
-    with Worker(timeout_s=240) as running:
+    with Worker(timeout_s=900) as running:
         yield running
 
 
@@ -50,6 +50,6 @@ def sequence_models(
             [sys.executable, str(TRAINING), version, str(folder)],
             check=True,
             capture_output=True,
-            timeout=900,
+            timeout=1800,
         )
     return folder

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +52,7 @@ def report(progress: object) -> str:
 @pytest.fixture
 def small_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path.cwd())]))
-    with Worker(timeout_s=30) as worker:
+    with Worker(timeout_s=240) as worker:
         yield worker
 
 
@@ -81,3 +83,20 @@ def test_crash_is_one_error_and_the_next_call_works(small_worker: Worker, functi
 def test_call_that_does_not_end_is_ended() -> None:
     with Worker(timeout_s=2.0) as worker, pytest.raises(ModelError, match="no end within 2 s"):
         worker.call("test_worker:hang", on=HERE)
+
+
+@pytest.mark.usefixtures("small_worker")
+def test_time_out_is_told_although_the_thread_that_kills_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    kill, told = subprocess.Popen.kill, threading.Event()
+
+    def kill_and_linger(process: subprocess.Popen[bytes]) -> None:
+        kill(process)
+        if threading.current_thread() is not threading.main_thread():
+            told.wait(60)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", kill_and_linger)
+    try:
+        with Worker(timeout_s=1.0) as worker, pytest.raises(ModelError, match="no end within 1 s"):
+            worker.call("test_worker:hang", on=HERE)
+    finally:
+        told.set()

@@ -79,6 +79,7 @@ def configuration(broker: str) -> str:
     [page for page in PAGES if any(b.mark.startswith("run") for b in blocks(page))],
     ids=lambda p: p.name,
 )
+@pytest.mark.timeout(1800)
 def test_blocks_marked_run_do_run(page: Path, folder: Path, mosquitto: Mosquitto) -> None:
     """Against a broker of the test's own; what never ends by itself is ended after three seconds."""
     shown = [block for block in blocks(page) if block.language == "sh" and block.mark.startswith("run")]
@@ -97,7 +98,7 @@ def test_blocks_marked_run_do_run(page: Path, folder: Path, mosquitto: Mosquitto
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=1200,
         )
         assert result.returncode == 0, f"{block}: {result.stdout}{result.stderr}"
 
@@ -147,7 +148,7 @@ def test_options_of_documented_scripts_exist(block: Block, words: list[str]) -> 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert shown.returncode == 0, f"{block}: {shown.stderr}"
     for option in asked:

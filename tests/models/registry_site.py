@@ -76,7 +76,7 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
             cut = site.cut_after.pop(0) if site.cut_after else None
             if site.silent_after is not None:
                 self.wfile.write(body[: site.silent_after])
-                site.released.wait(30)
+                site.released.wait(120)
                 cut = 0
                 body = b""
             sent = body if cut is None else body[:cut]

@@ -111,7 +111,7 @@ def test_tensorflow_starts_without_its_lines() -> None:
     code = "from models.training.options import quiet_tensorflow as q; q(); import keras, tensorflow"
     words = [sys.executable, "-W", "ignore", "-c", code]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment, check=True)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=280, env=environment, check=True)
     assert done.stderr == ""
 
 

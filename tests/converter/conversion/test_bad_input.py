@@ -75,7 +75,7 @@ def convert(folder: Path, *words: str | Path, **environment: str) -> subprocess.
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb", **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
 
@@ -197,7 +197,7 @@ def test_full_disk_is_one_line_and_no_bundle(tmp_path: Path, full: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 74, result.stderr

@@ -2,7 +2,8 @@
 
 Takes from the environment: STAND_IN_LOG, the log to print; STAND_IN_COMPILED, the file to write as the result
 (empty: none); STAND_IN_MODE: "ok", "half" (writes half of the result, then dies), "hang" (writes half, never
-ends, with a child that does not end either), "silent-failure" (exit code 0, no result).
+ends, with a child that does not end either, whose process id goes to the file STAND_IN_CHILD),
+"silent-failure" (exit code 0, no result).
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def main() -> int:
             target.write_bytes(content if mode == "ok" else content[: len(content) // 2])
             target.with_suffix(".log").write_text(log, encoding="utf-8")
     if mode == "hang":
-        subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+        child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+        Path(os.environ["STAND_IN_CHILD"]).write_text(str(child.pid), encoding="ascii")
         threading.Event().wait()
     return {"ok": 0 if compiled else 1, "half": -11, "silent-failure": 0}[mode]
 

@@ -63,12 +63,12 @@ def test_flipped_bytes_give_an_error_or_a_model(small_model: bytes, flips: list[
     content = bytearray(small_model)
     for position, value in flips:
         content[position % len(content)] = value
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         inspect(bytes(content))
     except EdgetrackError as error:
         assert str(error).startswith("damaged.tflite: ")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.data
@@ -129,9 +129,9 @@ def test_long_chains_are_looked_at_in_linear_time() -> None:
     operators = tuple(Operator(i, kinds[i % 3], 1, (i,), (i + 1,), {}) for i in range(count))
     graph = Subgraph("", tensors, operators, (0,), (count,))
     model = TfliteModel(PATH, 0, "", (graph,), {}, "", ())
-    started = time.perf_counter()
+    started = time.process_time()
     judge(model)
     judge_runtimes(model)
     float_islands(graph)
     scale_warnings(graph)
-    assert time.perf_counter() - started < 20  # quadratic: minutes
+    assert time.process_time() - started < 20  # quadratic: minutes
