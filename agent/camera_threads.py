@@ -11,6 +11,8 @@ from agent.errors import EdgetrackError
 from agent.pipeline import CameraPipeline
 
 log = logging.getLogger("edgetrack")
+_SIGNALS_S = 0.5
+"""How often the main thread looks for signals that another thread got: nothing wakes it for those."""
 
 
 class CameraThreads:
@@ -43,10 +45,14 @@ class CameraThreads:
             raise
 
     def join(self) -> None:
-        """Wait until all that were started have ended."""
+        """Wait until all that were started have ended; in the main thread, handle signals meanwhile.
+
+        The kernel may give a signal to any thread, as it does with one that came while the process was
+        stopped; Python handles it when the main thread next runs.
+        """
         for thread in self.threads:
-            if thread.ident is not None:
-                thread.join()
+            while thread.is_alive():
+                thread.join(_SIGNALS_S)
 
     def _run(self, pipeline: CameraPipeline) -> None:
         try:
