@@ -57,6 +57,7 @@ def _settings(sets: tuple[Path, Path], output: Path, **changes: object) -> Detec
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_training_lowers_the_loss_and_finds_most_objects(sets: tuple[Path, Path], tmp_path: Path) -> None:
     done = train_detector(_settings(sets, tmp_path / "run"))
     rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
@@ -74,6 +75,7 @@ class _PowerCutError(Exception):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_killed_training_goes_on_to_the_same_weights(sets: tuple[Path, Path], tmp_path: Path) -> None:
     """With `deterministic` the weights are equal bit by bit."""
     changes = {"epochs": 3, "measure_every": 3, "deterministic": True}

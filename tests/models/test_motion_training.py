@@ -100,6 +100,7 @@ class _PowerCutError(Exception):
     """Stands for the power going."""
 
 
+@pytest.mark.timeout(1200)
 def test_killed_training_goes_on_to_the_same_weights(recordings: Path, tmp_path: Path) -> None:
     """With `deterministic` the weights, and so the file, are equal bit by bit."""
     changes = {"epochs": 3, "deterministic": True, "recordings": recordings}

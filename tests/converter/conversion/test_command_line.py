@@ -68,6 +68,7 @@ def test_compare_wants_one_kind_of_data(tmp_path: Path) -> None:
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_published_broken_file_fails_loudly_with_its_cause(shared_data: Path, tmp_path: Path) -> None:
     spec = tmp_path / "yolox.json"
     spec.write_text(
