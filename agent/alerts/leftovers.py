@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from agent.alerts.delivery import Delivery
 from agent.alerts.home_assistant import CameraEntities
 from agent.alerts.messages import Message
-from agent.alerts.topics import Topics
+from agent.alerts.topics import RESERVED_CAMERA_NAMES, Topics
 
 ASKED_FOR = "now"
 """Stands for the rule in the topic of a picture that the request `snapshot` asked for."""
@@ -32,6 +32,9 @@ class Leftovers:
         self._topics = topics
         self._delivery = delivery
         self._kept: frozenset[str] | None = None
+        self._of_no_camera = tuple(
+            topics.alerts(name).removesuffix("alerts") for name in RESERVED_CAMERA_NAMES
+        )
         for topic_filter in (
             topics.camera_status("+"),
             topics.armed("+"),
@@ -52,5 +55,7 @@ class Leftovers:
     def _on_retained(self, message: Message) -> None:
         if self._kept is None or not message.payload or message.topic in self._kept:
             return
+        if not message.retain or message.topic.startswith(self._of_no_camera):
+            return  # published just now, by whomever; or a request, a response
         _log.info("%s: of an earlier configuration; taken back from the broker", message.topic)
         self._delivery.retain(message.topic, b"")

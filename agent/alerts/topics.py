@@ -7,7 +7,7 @@ from dataclasses import dataclass
 AGENT = "agent"
 """Stands for the camera in alerts of the device itself."""
 
-RESERVED_CAMERA_NAMES = frozenset({"status", "health", "request", "response", AGENT})
+RESERVED_CAMERA_NAMES = frozenset({"status", "health", "acknowledged", "request", "response", AGENT})
 """Names that a camera cannot have, since the device's own topics stand in that place."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,3 +89,44 @@ def test_nothing_is_taken_back_of_what_stayed_or_of_another_device(
     wait_until(lambda: messages.extend(other.step(0.05).messages) or messages, what="the other device's")
     assert messages[0].payload == b"{}"
     other.close()
+
+
+def test_requests_and_responses_are_no_leftovers_of_cameras(
+    broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    outside = Session(BrokerSettings(url=broker.url), "outside").open()
+    outside.publish(Message("edgetrack/porch/response/armed", b"{}", retain=True))
+    outside.publish(Message("edgetrack/porch/gone/armed", b"{}", retain=True))
+    publisher = AlertPublisher(
+        BrokerSettings(url=broker.url, commands=True), OutboxSettings(path=tmp_path / "o.sqlite"), "porch"
+    )
+    publisher.on_command(lambda command: None)
+    publisher.describe_cameras({"front": ONE})
+    with publisher:
+        wait_until(lambda: "edgetrack/porch/gone/armed: of an earlier" in caplog.text, what="the leftover")
+        outside.subscribe("edgetrack/porch/request/+")
+        outside.subscribe("edgetrack/porch/response/+")
+        seen: list[Message] = []
+
+        def ask(name: str) -> list[bytes]:
+            outside.publish(Message(f"edgetrack/porch/request/{name}", b"{}"))
+            answers: list[bytes] = []
+
+            def answered() -> bool:
+                seen.extend(message for message in outside.step(0.05).messages if not message.retain)
+                answers[:] = [m.payload for m in seen if m.topic == f"edgetrack/porch/response/{name}"]
+                return bool(answers)
+
+            wait_until(answered, what="an answer")
+            return answers
+
+        for name in ("status", "armed"):
+            assert b"got an unknown command" in ask(name)[0]
+        ask("reload")  # answered after all that came of those before
+        assert b"" not in {message.payload for message in seen}
+        assert "response/armed" in retained(broker)
+    outside.close()
+    assert [line for line in caplog.messages if "taken back" in line] == [
+        "edgetrack/porch/gone/armed: of an earlier configuration; taken back from the broker"
+    ]

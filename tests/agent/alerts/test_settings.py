@@ -139,6 +139,7 @@ def test_reserved_camera_names_are_exactly_those_that_would_collide() -> None:
     device_topics = [
         topics.status,
         topics.health,
+        topics.acknowledged,
         topics.request("x"),
         topics.response("x"),
         topics.alerts(AGENT),
