@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -16,6 +17,10 @@ from agent.service import Notifier
 
 log = logging.getLogger("edgetrack")
 T = TypeVar("T")
+
+_PATIENCE_S = 1.0
+"""A second signal to stop within this belongs to the first: `timeout` and Ctrl-C under a supervisor send the
+process one, and its group another."""
 
 
 class RunControl(Generic[T]):
@@ -40,6 +45,8 @@ class RunControl(Generic[T]):
         self._lock = threading.Lock()
         """Guards `_new` together with `stop`; never taken in a signal's handler."""
         self._hangup = threading.Event()
+        self._asked_s: float | None = None
+        """When the first signal to stop came, monotonic; None: not yet."""
 
     def take_new(self) -> T | None:
         """The new configuration, if the run was stopped for one; the next run may then begin."""
@@ -53,7 +60,8 @@ class RunControl(Generic[T]):
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Listen to signals within the block; a second one to stop ends the process at once."""
+        """Listen to signals within the block; one to stop that comes a second or more after the first ends
+        the process at once."""
         stopping = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if _at_terminal() else [])]
         before = {number: signal.signal(number, self._handle_stop) for number in stopping}
         if signal.SIGHUP not in before:
@@ -68,8 +76,11 @@ class RunControl(Generic[T]):
                 signal.signal(number, handler)
 
     def _handle_stop(self, number: int, _frame: FrameType | None) -> None:
-        if self.ending:
-            raise KeyboardInterrupt
+        if self._asked_s is not None:
+            if time.monotonic() - self._asked_s >= _PATIENCE_S:
+                raise KeyboardInterrupt
+            return
+        self._asked_s = time.monotonic()
         self.ending = True
         name = signal.Signals(number).name
         log.info("%s: stopping", name)

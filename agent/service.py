@@ -1,4 +1,4 @@
-"""The agent under systemd: readiness, status, watchdog, and levels in the journal.
+"""The agent under systemd: readiness, status, watchdog, and what its log lines begin with.
 
 What the watchdog is for: a process that hangs. It is fed only while every camera's loop turns, and while a
 camera that counts as online brings frames, and while no lost camera is held by a driver that hangs. A camera
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
 from agent.capture.status import SourceState
@@ -257,10 +258,19 @@ class _JournalFormatter(logging.Formatter):
         return journal_lines(super().format(record), record.levelno)
 
 
+class _TimedFormatter(logging.Formatter):
+    """Local time with its offset from UTC, to the second, before the level: ISO 8601."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's
+        return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds")
+
+
 def configure_logging(stream: TextIO | None = None) -> None:
-    """Log to `stream`, standard error when None: with levels for the journal, else for people to read."""
+    """Log to `stream`, standard error when None: with levels for the journal, else with the time of day."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
-    journal = in_journal(stream)
-    handler.setFormatter(_JournalFormatter() if journal else logging.Formatter("%(levelname)s %(message)s"))
+    handler.setFormatter(_JournalFormatter() if in_journal(stream) else _TimedFormatter())
     logging.basicConfig(handlers=[handler], level=logging.INFO)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +24,13 @@ import pytest
 from agent.capture.status import PICTURE_FAULTS, SourceState
 from agent.errors import ConfigError
 from agent.run_control import RunControl
-from agent.service import CameraProgress, Notifier, ServiceWatch, in_journal, journal_lines
+from agent.service import (
+    CameraProgress,
+    Notifier,
+    ServiceWatch,
+    in_journal,
+    journal_lines,
+)
 from tests.awake import AwakeClock
 from tests.conftest import wait_until
 
@@ -249,6 +257,39 @@ def test_journal_is_recognised_by_device_and_inode_only(tmp_path: Path) -> None:
     assert not in_journal(stream, own)  # closed
 
 
+LOGGING = """
+import logging
+from agent.service import configure_logging
+configure_logging()
+logging.getLogger("edgetrack").warning("broker %s: away", "b")
+"""
+
+
+def test_log_lines_tell_local_time_with_its_offset() -> None:
+    before_s = int(time.time())
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING],
+        env={**os.environ, "TZ": "Asia/Kolkata"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    stamp, _, rest = done.stderr.partition(" ")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+05:30", stamp), done.stderr
+    assert before_s <= datetime.fromisoformat(stamp).timestamp() <= time.time()
+    assert rest == "WARNING broker b: away\n"
+
+
+def test_log_lines_for_the_journal_leave_time_to_it(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        journal = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        subprocess.run(
+            [sys.executable, "-c", LOGGING], env={**os.environ, **journal}, stderr=stream, check=True
+        )
+    assert (tmp_path / "log").read_text() == "<4>broker b: away\n"
+
+
 @contextmanager
 def control(check: Callable[[], int]) -> Iterator[RunControl[int]]:
     control = RunControl(check, Notifier({}))
@@ -272,6 +313,18 @@ def test_hangup_stops_the_run_for_the_new_configuration_and_stop_signal_wins(
         wait_until(lambda: run.ending)
         assert run.take_new() is None
         assert run.stop.is_set()
+
+
+def test_second_signal_to_stop_forces_the_end_only_a_second_after_the_first() -> None:
+    with control(lambda: 7) as run:
+        first_s = time.monotonic()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert run.stop.is_set()
+        wait_until(lambda: time.monotonic() - first_s > 1.0, what="a second")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_bad_configuration_on_hangup_is_logged_whole_and_stops_nothing(
