@@ -127,7 +127,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Ask five questions, find the cameras, and write a commented configuration that passes `check`."""
-    from agent.first_config import Answers, write_first_config
+    from agent.first_answers import Answers
+    from agent.first_config import write_first_config
 
     given = Answers(device=device, broker=broker, username=username, source=source, model=model)
     write_first_config(config, given, ask=not yes, force=force)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.prompt import Prompt
 
 from agent.alerts.settings import BrokerSettings
 from agent.capture.discover import FoundCamera, v4l2_cameras
@@ -21,8 +15,8 @@ from agent.capture.settings import SourceSettings
 from agent.config import make_section
 from agent.config_check import check_config
 from agent.errors import ConfigError, StorageError
+from agent.first_answers import MOTION, Answers, ask_answers, checked_answers, default_device
 
-MOTION = "motion"
 _TEMPLATE = """\
 # Written by `edgetrack-agent init`. `edgetrack-agent example` shows every setting with its meaning;
 # `edgetrack-agent check {name}` checks this file, and `edgetrack-agent doctor {name}` the device.
@@ -47,7 +41,8 @@ cameras:
     # Corners in fractions of the picture's width and height, from its top left.
     zones:
       view: {{points: [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]}}
-    # A directed line: crossings are reported as left to right or right to left.
+    # A directed line. Walk from its first point to its second: side A is at your left hand, B at your right.
+    # Alerts say a-to-b (from left to right) or b-to-a (from right to left); here a-to-b is down the picture.
     # tripwires:
     #   gate: {{points: [[0.2, 0.6], [0.8, 0.6]]}}
 
@@ -81,25 +76,6 @@ _MODEL_DETECTOR = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What is known without asking; None is asked for.
-
-    Args:
-        device: name of this device.
-        broker: URL.
-        username: at the broker; empty for none.
-        source: of the camera.
-        model: path of a `.tflite` file, or `motion`.
-    """
-
-    device: str | None = None
-    broker: str | None = None
-    username: str | None = None
-    source: str | None = None
-    model: str | None = None
-
-
 def write_first_config(path: Path, given: Answers, *, ask: bool, force: bool) -> None:
     """Ask for what is not given, check the configuration and write it.
 
@@ -110,7 +86,7 @@ def write_first_config(path: Path, given: Answers, *, ask: bool, force: bool) ->
         force: whether a file that is there may be replaced.
 
     Raises:
-        ConfigError: an answer does not pass the check, or the file is there.
+        ConfigError: a given answer is of no use, the whole does not pass the check, or the file is there.
         StorageError: the file cannot be written.
     """
     if path.exists() and not force:
@@ -119,8 +95,10 @@ def write_first_config(path: Path, given: Answers, *, ask: bool, force: bool) ->
         raise ConfigError(
             "init", "expected a terminal to ask at, got none", "add --yes and the answers' flags"
         )
+    answers = checked_answers(given)
     cameras = found_cameras() if given.source is None else []
-    answers = _asked(given, cameras) if ask else given
+    if ask:
+        answers = ask_answers(answers, cameras)
     text = first_config(path, answers, cameras)
     _write_checked(path, text, force=force)
     if answers.source is None and not cameras:
@@ -145,20 +123,13 @@ def first_config(path: Path, answers: Answers, cameras: list[FoundCamera]) -> st
 
     Args:
         path: where it will lie: relative paths are meant from there.
-        answers: to the questions.
+        answers: to the questions, checked.
         cameras: of this machine; the first one is the default source.
-
-    Raises:
-        ConfigError: an answer is of no use.
     """
     source = answers.source or (cameras[0].source if cameras else "/dev/video0")
     settings = make_section(SourceSettings, {"source": source})
     if settings.kind == "path":
         source = _from_folder(path, Path(source))
-    try:
-        broker = make_section(BrokerSettings, {"url": answers.broker or BrokerSettings().url})
-    except ConfigError as error:
-        raise ConfigError("--broker", error.problem) from error
     model = answers.model or MOTION
     detector = _MOTION_DETECTOR
     if model != MOTION:
@@ -166,39 +137,11 @@ def first_config(path: Path, answers: Answers, cameras: list[FoundCamera]) -> st
     return _TEMPLATE.format(
         name=path.name,
         device=json.dumps(answers.device or default_device(socket.gethostname())),
-        url=json.dumps(broker.url),
+        url=json.dumps(answers.broker or BrokerSettings().url),
         user=_USER.format(username=json.dumps(answers.username)) if answers.username else _NO_USER,
         source=json.dumps(source),
         detector=detector,
     )
-
-
-def default_device(hostname: str) -> str:
-    """A host name as a device's name.
-
-    >>> default_device("raspberrypi.local"), default_device("_pi 4!"), default_device("…")
-    ('raspberrypi', 'pi-4', 'edgetrack')
-    """
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", hostname.partition(".")[0]).strip("-_")
-    return name[:64] or "edgetrack"
-
-
-def _asked(given: Answers, cameras: list[FoundCamera]) -> Answers:
-    console = Console(stderr=True, highlight=False)
-    ask: Callable[..., str] = Prompt(console=console).ask
-
-    def answer(known: str | None, question: str, default: str) -> str:
-        return known if known is not None else ask(question, console=console, default=default)
-
-    device = answer(given.device, "1/5 Name of this device", default_device(socket.gethostname()))
-    broker = answer(given.broker, "2/5 MQTT broker", BrokerSettings().url)
-    username = answer(given.username, "3/5 User at the broker, empty for none", "")
-    for camera in cameras:
-        console.print(f"    found {camera.source}  {camera.name}", markup=False)
-    first = cameras[0].source if cameras else "/dev/video0"
-    source = answer(given.source, "4/5 Camera (device, picamera:0, URL or file)", first)
-    model = answer(given.model, "5/5 Model (.tflite), or motion for none", MOTION)
-    return Answers(device, broker, username, source, model)
 
 
 def _from_folder(path: Path, named: Path) -> str:

@@ -45,6 +45,7 @@ JOINERS = (
     "demo",
     "doctor",
     "example",
+    "first_answers",
     "first_config",
     "footprint",
     "health",

@@ -14,7 +14,8 @@ import pytest
 from agent.capture.discover import FoundCamera, camera_name, v4l2_cameras
 from agent.config_check import check_config
 from agent.errors import ConfigError, StorageError
-from agent.first_config import Answers, default_device, first_config, write_first_config
+from agent.first_answers import Answers, default_device
+from agent.first_config import first_config, write_first_config
 
 STREET = Path(__file__).resolve().parents[2] / "agent" / "demo" / "street.mp4"
 
@@ -57,11 +58,12 @@ def test_file_that_is_there_stays_without_force(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        (Answers(model="none.tflite"), "none.tflite"),
-        (Answers(source="none.mp4"), "none.mp4"),
-        (Answers(device="a b"), "letters, digits"),
+        (Answers(model="none.tflite"), "--model: expected"),
+        (Answers(source="none.mp4"), "--source: expected"),
+        (Answers(device="a b"), "--device: expected letters, digits"),
         (Answers(broker="http://x"), "--broker: expected mqtt://"),
-        (Answers(source="ftp://x/y"), "rtsp://"),
+        (Answers(broker="localhost:18x"), "--broker: expected mqtt://"),
+        (Answers(source="ftp://x/y"), "--source: expected rtsp://"),
     ],
 )
 def test_answer_that_does_not_pass_the_check_writes_nothing(
@@ -116,31 +118,73 @@ def test_device_name_is_made_of_the_host_name() -> None:
     ]
 
 
-def test_five_questions_are_asked_at_a_terminal(tmp_path: Path) -> None:
-    path = tmp_path / "edgetrack.yaml"
+def test_host_of_a_broker_needs_no_scheme(tmp_path: Path) -> None:
+    for given, url in (("broker.lan", "mqtt://broker.lan"), ("10.0.0.2:1884", "mqtt://10.0.0.2:1884")):
+        path = tmp_path / "edgetrack.yaml"
+        write_first_config(path, Answers(broker=given), ask=False, force=True)
+        assert check_config(path).broker.url == url
+
+
+def test_tripwire_is_explained_in_the_words_of_alerts_and_of_the_picture(tmp_path: Path) -> None:
+    text = first_config(tmp_path / "e.yaml", Answers(), [])
+    assert "a-to-b (from left to right) or b-to-a (from right to left)" in text
+
+
+def answered(path: Path, replies: list[tuple[int, str]]) -> tuple[int, str]:
+    """Run `init` at a terminal of its own.
+
+    Args:
+        path: the file to write.
+        replies: number of the question that must be asked then, and what is typed.
+
+    Returns:
+        The exit code, and all that was shown.
+    """
     terminal, inside = pty.openpty()
     asking = subprocess.Popen(
         [sys.executable, "-m", "agent.cli", "init", str(path)],
         stdin=inside,
         stdout=inside,
         stderr=inside,
+        env={**os.environ, "COLUMNS": "200"},
         close_fds=True,
     )
     os.close(inside)
-    shown = b""
-    replies = [b"attic\n", b"mqtt://10.0.0.2\n", b"joe\n", str(STREET).encode() + b"\n", b"\n"]
+    shown = since = b""
     try:
-        for number, reply in enumerate(replies, 1):
-            while f"{number}/5".encode() not in shown or not shown.rstrip(b" ").endswith(b":"):
-                shown += os.read(terminal, 4096)
-            os.write(terminal, reply)
-            shown = b""
-        assert asking.wait(timeout=60) == 0
+        for number, reply in replies:
+            while f"{number}/5".encode() not in since or not since.rstrip(b" ").endswith(b":"):
+                since += os.read(terminal, 4096)
+            os.write(terminal, reply.encode() + b"\n")
+            shown, since = shown + since, b""
+        code = asking.wait(timeout=60)
     finally:
         asking.kill()
         os.close(terminal)
+    return code, shown.decode()
+
+
+def test_five_questions_are_asked_at_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "edgetrack.yaml"
+    replies = [(1, "attic"), (2, "mqtt://10.0.0.2"), (3, "joe"), (4, str(STREET)), (5, "")]
+    assert answered(path, replies)[0] == 0
     config = check_config(path)
     assert (config.device, config.broker.host, config.broker.username) == ("attic", "10.0.0.2", "joe")
+
+
+def test_answer_of_no_use_is_asked_for_again_at_once_and_the_others_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "edgetrack.yaml"
+    replies = [(1, "my porch"), (1, "porch"), (2, "http://x"), (2, "localhost:1883"), (3, "")]
+    replies += [(4, "none.mp4"), (4, str(STREET)), (5, "none.tflite"), (5, "motion")]
+    code, shown = answered(path, replies)
+    assert code == 0
+    assert "Name of this device: expected letters, digits, _ and -" in shown
+    assert "MQTT broker: expected mqtt://host[:port] or mqtts://host[:port], got one that does not" in shown
+    assert "Camera (device, picamera:0, URL or file): expected a video file, got: No such file" in shown
+    assert "Model (.tflite), or motion for none: expected" in shown
+    assert "--" not in shown
+    config = check_config(path)
+    assert (config.device, config.broker.url) == ("porch", "mqtt://localhost:1883")
 
 
 def test_without_a_terminal_it_asks_for_flags_instead_of_waiting(tmp_path: Path) -> None:
