@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import threading
 import time
@@ -17,7 +18,7 @@ from agent.alerts.publisher import AlertPublisher, outbox_path
 from agent.alerts.snapshot import SnapshotKeeper
 from agent.alerts.track_stream import TrackStream
 from agent.assembly import build_pipeline, model_part
-from agent.camera_status import CameraStatus
+from agent.camera_status import PAUSED, CameraStatus
 from agent.camera_threads import CameraThreads
 from agent.config import CameraSettings, Config, load_config
 from agent.config_check import check_config
@@ -78,6 +79,8 @@ def run_config(path: Path, *, annotate: Path | None, record: Path | None, progre
             if new is None:
                 break
             config, last_good = new, config
+            del app
+            gc.collect()  # models and readers of the run before, which refer to each other
     for summary in summaries:
         print(
             f"{summary.camera}: {summary.frames} frames at {summary.fps:.1f}/s, {summary.dropped} dropped, "
@@ -166,9 +169,10 @@ class App:
             )
             operations.prepare()
             publisher.start()
-            for name, camera in config.cameras.items():
-                self._statuses[name].set_state("connecting" if camera.live else "online")
             by_name = dict(zip(config.cameras, pipelines, strict=True))
+            for name, camera in config.cameras.items():
+                begun = "connecting" if camera.live else "online"
+                self._statuses[name].set_state(PAUSED if by_name[name].paused else begun)
             stack.enter_context(serving(config, by_name, lambda: publisher.stats, self._page, self._reload))
             threads = CameraThreads(pipelines, stop)
             cameras = [

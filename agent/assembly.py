@@ -92,12 +92,18 @@ def build_pipeline(
             labels=detector.labels,
             new_id=lambda: str(ULID()),
             actions=actions.labels if actions else (),
+            blind_after_s=blind_after_s(settings),
         ),
         publish=publish,
         times=times,
         snapshots=snapshots,
         actions=actions,
     )
+
+
+def blind_after_s(settings: CameraSettings) -> float:
+    """For how long a camera may give nothing until no object could be known again, s."""
+    return settings.tracker.lost_s + settings.rejoin_s
 
 
 def build_actions(settings: ActionSettings | None, labels: Sequence[str]) -> ActionRecognizer | None:

@@ -246,6 +246,7 @@ class Operations:
         (pipeline,) = self._cameras(camera)
         pipeline.paused = paused
         self._set_state(camera, PAUSED if paused else SourceState.ONLINE)
+        self._save([pipeline])
 
     def _snapshot(self, command: Snapshot) -> Mapping[str, Any]:
         (pipeline,) = self._cameras(command.camera)
@@ -274,10 +275,14 @@ class Operations:
             )
             return
         for name, pipeline in self._pipelines.items():
-            if self._settings[name].live and isinstance(saved, dict) and name in saved:
+            state = saved.get(name) if isinstance(saved, dict) else None
+            if self._settings[name].live and isinstance(state, dict):
                 try:
-                    pipeline.rules.import_state(saved[name])
-                    self._states[name] = saved[name]
+                    pipeline.rules.import_state(state)
+                    self._states[name] = state
+                    pipeline.paused = state.get("paused") is True
+                    if pipeline.paused:
+                        log.warning("camera %s: paused by a command; `resume` looks again", name)
                 except DataError as error:
                     log.warning("%s camera %s: %s; it begins anew", self._state_path, name, error)
 
@@ -288,7 +293,8 @@ class Operations:
                 name = pipeline.summary.camera
                 if self._settings[name].live:
                     with suppress(EdgetrackError):  # what was known of it is kept
-                        self._states[name] = pipeline.call(pipeline.rules.export_state, self._answer_s)
+                        state = pipeline.call(pipeline.rules.export_state, self._answer_s)
+                        self._states[name] = {**state, "paused": True} if pipeline.paused else state
             self._write(json.dumps(self._states, separators=(",", ":")))
 
     def _write(self, text: str) -> None:

@@ -42,6 +42,8 @@ class Step:
 
 
 _LONGEST_FORECAST_S = 1.0
+_ON_ITS_WAY_S = 1.0
+"""A frame that a live camera has taken arrives within this time."""
 Observer = Callable[[Step], None]
 T = TypeVar("T")
 
@@ -216,11 +218,14 @@ class CameraPipeline:
                 if item is None:
                     if self.reader.ended:
                         break
+                    if self.reader.live:
+                        self._see_nothing(time.monotonic() - _ON_ITS_WAY_S)
                     continue
                 if started is None:
                     started = time.perf_counter()
                 frame, prepared = item
                 if self.paused:
+                    self._see_nothing(frame.time_s)
                     continue
                 try:
                     self._step(frame, prepared)
@@ -228,6 +233,7 @@ class CameraPipeline:
                     if not self.reader.live:
                         raise
                     self.unseen += 1
+                    self._see_nothing(frame.time_s)
                 last_time_s, last_wall_s = frame.time_s, frame.wall_s
                 summary.busy_s = time.perf_counter() - started
                 summary.dropped = self.reader.dropped + self.unseen
@@ -240,6 +246,14 @@ class CameraPipeline:
             self._ended.set()
             self._answer_calls()
         return summary
+
+    def _see_nothing(self, time_s: float) -> None:
+        """No frame, or none that may be looked at: what lasts cannot last for ever."""
+        for alert in self.rules.look_for_nothing(time_s):
+            self.summary.alerts += 1
+            self._publish(alert)
+        if not self.rules.objects:
+            self.in_sight = 0
 
     def _expected_boxes(self, time_s: float) -> FloatArray | None:
         """(N, 4) where the tracks should be by now, lost ones too."""

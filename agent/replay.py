@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.actions.recognizer import ActionRecognizer
-from agent.assembly import build_actions, build_tracker
+from agent.assembly import blind_after_s, build_actions, build_tracker
 from agent.config import CameraSettings, load_config
 from agent.errors import ConfigError, DataError
 from agent.recording import RecordedFrame, Recording, RecordingHeader
@@ -66,7 +66,8 @@ def replay_recording(
         recognizer = build_actions(settings.actions, labels)
         if recognizer is not None:
             seen, actions = _with_actions(seen, recognizer), recognizer.labels
-    for alert in replay(seen, settings, labels, trace=trace, actions=actions):
+    blind_s = blind_after_s(settings)
+    for alert in replay(seen, settings, labels, trace=trace, actions=actions, blind_after_s=blind_s):
         if trace is None:
             print(alert_line(alert))
         elif explain is not None and int(alert.incident) == explain:

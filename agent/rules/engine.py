@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from agent.rules.kinds import make_rule
 from agent.rules.objects import ObjectTable
 from agent.rules.paths import Paths
 from agent.rules.presence import Presence
-from agent.rules.reporter import Reporter
+from agent.rules.reporter import EndReason, Reporter
 from agent.rules.rule import Scene
 from agent.rules.schedule import Calendar
 from agent.rules.settings import RulesSettings, rule_names
@@ -38,6 +39,7 @@ class RuleEngine:
         new_id: gives every incident its id.
         trace: where to keep the reasoning; None to keep none.
         actions: names of the actions that are told of the tracks; empty when none are.
+        blind_after_s: incidents end when nothing was seen for so long; None: they wait for the next frame.
 
     Raises:
         ConfigError: a rule names a class or an action that the model does not have.
@@ -51,7 +53,10 @@ class RuleEngine:
         new_id: Callable[[], str],
         trace: Trace | None = None,
         actions: tuple[str, ...] = (),
+        blind_after_s: float | None = None,
     ) -> None:
+        self._blind_after_s = math.inf if blind_after_s is None else blind_after_s
+        self._sees, self._blind_s = False, -math.inf
         self.names = rule_names(settings.rules)
         """Name of each rule, in the order of the settings."""
         self._table = ObjectTable(settings.rejoin_s)
@@ -104,12 +109,30 @@ class RuleEngine:
         Raises:
             ValueError: time runs backwards.
         """
+        ends = self.look_for_nothing(time_s)
+        time_s = max(time_s, self._blind_s)  # frames may have been on their way
+        self._sees = True
         if time_s < self._table.time_s:
             raise ValueError(f"time_s: expected at least {self._table.time_s}, got {time_s}")
         self._table.update(tracks, time_s, frame_size)
         if actions is not None:
             self._doings.observe(tracks, actions)
-        return self._evaluate(wall_s)
+        return ends + self._evaluate(wall_s)
+
+    def look_for_nothing(self, time_s: float) -> list[Alert]:
+        """What is told while no frame comes: the end of all incidents, once, `blind_after_s` after the last.
+
+        A camera that is lost or paused tells nothing of who left or stayed. Objects are forgotten, and so is
+        how many are in a zone. Called or not, the next `update` tells the same.
+
+        Args:
+            time_s: now, monotonic.
+        """
+        blind_s = self._table.time_s + self._blind_after_s
+        if not self._sees or time_s < blind_s:
+            return []
+        self._sees, self._blind_s = False, blind_s
+        return self._end_all(blind_s, self._reporter.wall_s + self._blind_after_s, "blind")
 
     def close(self, time_s: float, wall_s: float) -> list[Alert]:
         """End every incident: the camera stops or its rules are replaced.
@@ -121,11 +144,14 @@ class RuleEngine:
         Returns:
             The ends.
         """
+        return self._end_all(time_s, wall_s, "stopped")
+
+    def _end_all(self, time_s: float, wall_s: float, reason: EndReason) -> list[Alert]:
         self._table.time_s = max(time_s, self._table.time_s)
         self._table.dismiss_all()
-        self._reporter.ending = True
+        self._reporter.ending = reason
         ends = self._evaluate(wall_s)
-        self._reporter.ending = False
+        self._reporter.ending = None
         return ends
 
     def _evaluate(self, wall_s: float) -> list[Alert]:
@@ -134,7 +160,7 @@ class RuleEngine:
         self._reporter.forget_expired()
         self._paths.update()
         scene.passages = self._presence.update()
-        scene.crossed = self._crossings.update(ending=self._reporter.ending)
+        scene.crossed = self._crossings.update(ending=self._reporter.ending is not None)
         for motion in scene.motions.values():
             motion.update()
         for rest in scene.rests.values():

@@ -80,8 +80,8 @@ class TrackIncidents:
             rule.note(f"ended {self._kind}", slot, values)
 
     def _reason(self, slot: int) -> str:
-        if self._rule.scene.reporter.ending:
-            return "stopped"
+        if self._rule.scene.reporter.ending is not None:
+            return self._rule.scene.reporter.ending
         if not self._rule.on_duty:
             return "off duty"
         return "vanished" if self._rule.scene.table.gone[slot] else "over"
@@ -127,7 +127,7 @@ class CameraIncident:
             if self._incident is not None:
                 rule.note(f"began {self._kind}", None, values)
         elif self._incident is not None and not lasts:
-            reason = "stopped" if reporter.ending else "over" if rule.on_duty else "off duty"
+            reason = reporter.ending or ("over" if rule.on_duty else "off duty")
             duration_s = round(now_s - self._incident.started_s, 3)
             values = {**evidence(), "duration_s": duration_s, "reason": reason}
             reporter.end(self._incident, values, counts)

@@ -28,6 +28,7 @@ def replay(
     new_id: Callable[[], str] | None = None,
     trace: Trace | None = None,
     actions: tuple[str, ...] = (),
+    blind_after_s: float | None = None,
 ) -> Iterator[Alert]:
     """What the rules make of recorded tracks; incidents that are open at the end are ended.
 
@@ -38,13 +39,19 @@ def replay(
         new_id: of incidents; None: `numbered_ids`.
         trace: where to keep the reasoning, or None.
         actions: names of the actions in the recording; empty when it has none.
+        blind_after_s: see `RuleEngine`.
 
     Raises:
         ValueError: a frame has no tracks.
         ConfigError: a rule names a class or an action that the recording does not have.
     """
     engine = RuleEngine(
-        settings, labels=labels, new_id=new_id or numbered_ids(), trace=trace, actions=actions
+        settings,
+        labels=labels,
+        new_id=new_id or numbered_ids(),
+        trace=trace,
+        actions=actions,
+        blind_after_s=blind_after_s,
     )
     frame = None
     for frame in frames:

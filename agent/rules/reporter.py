@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from agent.records import Alert, Phase, TrackSnapshot
 from agent.rules.doings import Doings
 from agent.rules.objects import ObjectTable
 from agent.rules.paths import Paths
 from agent.rules.rule_settings import RuleBase
+
+EndReason = Literal["stopped", "blind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class Reporter:
         self.wall_s = 0.0
         self.counts_of: Callable[[Subject], Mapping[str, int]] = lambda _: {}
         """Numbers kept of a subject's place."""
-        self.ending = False
-        """True while the camera stops: incidents end, nothing new happens."""
+        self.ending: EndReason | None = None
+        """Why incidents end, and nothing new happens, while the camera stops or sees nothing any more."""
 
     def label(self, slot: int) -> str:
         """Class name of an object."""

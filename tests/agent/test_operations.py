@@ -242,7 +242,23 @@ def test_armed_rules_of_a_live_camera_survive_a_restart(mosquitto: Mosquitto, tm
         after.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"street": {"version": 9}}', b"\xff"])
+def test_paused_camera_stays_paused_over_a_restart_until_resume(
+    mosquitto: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for asked, found in (("pause", False), ("resume", True), ("resume", False)):
+        device = Device(mosquitto, tmp_path, live=True)
+        try:
+            assert device.pipelines["street"].paused is found
+            assert ("camera street: paused by a command" in caplog.text) is found
+            caplog.clear()
+            device.ask(asked, camera="street")
+        finally:
+            device.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"street": {"version": 9}}', b'{"street": 1}', b"\xff"]
+)
 def test_damaged_state_is_left_aside(mosquitto: Mosquitto, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rules.json").write_bytes(content)
     device = Device(mosquitto, tmp_path, live=True)
