@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from pathlib import Path
@@ -10,13 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.alerts.mqtt import Session
+from agent.alerts.settings import BrokerSettings
 from agent.app import App
 from agent.config import Config, load_config
 from agent.detect.motion import MotionDetector
 from agent.operations import Operations
 from agent.pipeline import Step
 from agent.recording import Recording
-from tests.conftest import Mosquitto
+from agent.rules.engine import RuleEngine
+from tests.conftest import Mosquitto, wait_until
 
 CONFIG = """\
 device: porch
@@ -122,3 +126,33 @@ def test_a_camera_that_gets_no_thread_leaves_none_of_the_others_behind(
     with pytest.raises(RuntimeError, match="can't start new thread"):
         App(config).run(threading.Event())
     assert cameras() == []
+
+
+def test_camera_that_a_command_paused_is_told_as_paused_from_the_start(
+    mosquitto: Mosquitto, tmp_path: Path, closed_port: int
+) -> None:
+    path = tmp_path / "edgetrack.yaml"
+    path.write_text(
+        f"device: porch\nbroker: {{url: '{mosquitto.url}'}}\noutbox: {{path: outbox.sqlite}}\n"
+        f"cameras: {{front: {{source: 'rtsp://127.0.0.1:{closed_port}/', detector: {{kind: motion}}}}}}\n"
+    )
+    camera = load_config(path).cameras["front"]
+    state = RuleEngine(camera, labels=(), new_id=str).export_state()
+    (tmp_path / "rules-porch.json").write_text(json.dumps({"front": {**state, "paused": True}}))
+    stop, told = threading.Event(), list[str]()
+    session = Session(BrokerSettings(url=mosquitto.url), "watcher").open()
+    session.subscribe("edgetrack/porch/front/status")
+    app = threading.Thread(target=lambda: App(load_config(path)).run(stop))
+    app.start()
+
+    def heard() -> bool:
+        told.extend(json.loads(message.payload)["state"] for message in session.step(0.05).messages)
+        return bool(told)
+
+    try:
+        wait_until(heard, 60, "the camera's state")
+    finally:
+        stop.set()
+        app.join(60)
+        session.close()
+    assert told[0] == "paused"
