@@ -94,6 +94,7 @@ def demo(
 def check(config: ConfigFile) -> None:
     """Check a configuration and the files that it names; exit 78 and a line per fault if there are any."""
     from agent.config_check import check_config
+    from agent.config_notes import config_notes
     from agent.doctor.installation import installation_of
     from agent.doctor.machine import unit_properties, unit_runs
 
@@ -104,6 +105,8 @@ def check(config: ConfigFile) -> None:
     for name, camera in checked.cameras.items():
         if service_runs and camera.detector.device != "cpu":
             print(f"{config} cameras.{name}.detector: not tried, the running service holds its device")
+    for note in config_notes(config, checked):
+        print(note)
     print(f"{config}: ok")
 
 

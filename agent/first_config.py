@@ -16,6 +16,7 @@ from agent.config import make_section
 from agent.config_check import check_config
 from agent.errors import ConfigError, StorageError
 from agent.first_answers import MOTION, Answers, ask_answers, checked_answers, default_device
+from agent.time_zone import machine_zone
 
 _TEMPLATE = """\
 # Written by `edgetrack-agent init`. `edgetrack-agent example` shows every setting with its meaning;
@@ -36,6 +37,9 @@ cameras:
     # height: 480
     # fps: 15
 
+    # Of schedules, and of the midnight at which daily counts begin anew.
+    {timezone}
+
     detector:
 {detector}
     # Corners in fractions of the picture's width and height, from its top left.
@@ -51,6 +55,8 @@ cameras:
       # Someone stays for half a minute:
       # - {{kind: dwell, zone: view, min_s: 30}}
       # - {{kind: tripwire, tripwire: gate}}
+      # Only at night:
+      # - {{kind: zone, zone: view, schedule: {{windows: [{{start: "22:00", end: "06:00"}}]}}}}
 """
 _USER = """\
   username: {username}
@@ -140,6 +146,7 @@ def first_config(path: Path, answers: Answers, cameras: list[FoundCamera]) -> st
         url=json.dumps(answers.broker or BrokerSettings().url),
         user=_USER.format(username=json.dumps(answers.username)) if answers.username else _NO_USER,
         source=json.dumps(source),
+        timezone=f"timezone: {zone}" if (zone := machine_zone()) else "# timezone: Europe/Zurich",
         detector=detector,
     )
 

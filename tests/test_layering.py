@@ -23,6 +23,7 @@ CORE = (
     "recording",
     "sequence_model",
     "stage_times",
+    "time_zone",
     "yaml_file",
     "version",
 )
@@ -42,6 +43,7 @@ JOINERS = (
     "config",
     "config_check",
     "config_faults",
+    "config_notes",
     "demo",
     "doctor",
     "example",

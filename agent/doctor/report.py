@@ -16,10 +16,11 @@ from agent.alerts.publisher import outbox_path
 from agent.alerts.settings import OutboxSettings
 from agent.config import Config, load_config
 from agent.config_check import named_faults
+from agent.config_notes import config_notes
 from agent.doctor.broker import check_connection, check_persistence
 from agent.doctor.camera import check_camera
 from agent.doctor.devices import check_edge_tpu, check_libedgetpu, check_permissions
-from agent.doctor.finding import Check, Finding, Level, fail, ok, run_checks
+from agent.doctor.finding import Check, Finding, Level, fail, ok, run_checks, warn
 from agent.doctor.inference import check_model
 from agent.doctor.installation import Installation, installation_of
 from agent.doctor.machine import (
@@ -112,7 +113,9 @@ def _check_named(
     for fault in faults:
         where = f"{fault.where}: " if fault.where else ""
         yield fail(f"{where}{fault.error.where}: {fault.error.problem}", fault.error.hint or _ADVICE)
-    if not faults:
+    notes = [warn(note.found, note.advice) for note in config_notes(path, config)]
+    yield from notes
+    if not faults and not notes:
         yield ok(f"{path}: no fault")
 
 

@@ -12,11 +12,13 @@ import pytest
 
 from agent.cli import main
 from agent.config_check import check_config
+from agent.config_notes import config_notes
 from agent.doctor import installation
 from agent.doctor.finding import Level
 from agent.doctor.inference import check_model
 from agent.doctor.report import diagnose
 from agent.errors import ConfigError
+from agent.time_zone import machine_zone
 
 CAMERA = """\
 cameras:
@@ -92,6 +94,49 @@ def test_doctor_finds_the_faults_that_check_finds(path: Path, top: str, camera: 
     assert found.level is Level.FAIL
     assert words in found.found
     assert found.next_step
+
+
+NIGHT = 'schedule: {windows: [{start: "22:00", end: "06:00"}]}'
+
+
+def test_schedule_without_a_time_zone_is_told_with_that_of_the_machine(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    rules = f"rules: [{{kind: zone, zone: drive, {NIGHT}}}, {{kind: zone, zone: drive, name: all-day}}]"
+    path.write_text(f"device: porch\n{CAMERA}    {rules}\n")
+    note = "note: the schedule of rule zone-drive names no time zone, so its hours are UTC"
+    found = f"{path} cameras.front: {note}"
+    advice = "write timezone: Europe/Berlin, this machine's, below front"
+    monkeypatch.setattr("sys.argv", ["edgetrack-agent", "check", str(path)])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert not done.value.code
+    assert capsys.readouterr().out == f"{found}; {advice}\n{path}: ok\n"
+    (finding,) = [finding for finding in diagnose(path) if finding.check == "configuration"]
+    assert (finding.level, finding.found, finding.next_step) == (Level.WARN, found, advice)
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        f"rules: [{{kind: zone, zone: drive, {NIGHT[:-1]}, timezone: UTC}}}}]",
+        f"timezone: UTC\n    rules: [{{kind: zone, zone: drive, {NIGHT}}}]",
+        "rules: [{kind: zone, zone: drive}]",
+    ],
+)
+def test_schedule_with_a_time_zone_of_its_own_or_the_cameras_is_not_told(path: Path, camera: str) -> None:
+    path.write_text(f"device: porch\n{CAMERA}    {camera}\n")
+    assert list(config_notes(path, check_config(path))) == []
+
+
+def test_time_zone_of_the_machine_is_that_of_tz_or_of_etc_localtime(tmp_path: Path) -> None:
+    link = tmp_path / "localtime"
+    link.symlink_to("/usr/share/zoneinfo/Europe/Berlin")
+    assert machine_zone({}, link) == "Europe/Berlin"
+    assert machine_zone({"TZ": ":Asia/Tokyo"}, link) == "Asia/Tokyo"
+    assert machine_zone({"TZ": "CET-1CEST"}, link) == "Europe/Berlin"
+    assert machine_zone({}, tmp_path / "none") is None
 
 
 def test_device_that_the_running_service_holds_is_left_alone(path: Path) -> None:

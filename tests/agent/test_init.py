@@ -130,6 +130,23 @@ def test_tripwire_is_explained_in_the_words_of_alerts_and_of_the_picture(tmp_pat
     assert "a-to-b (from left to right) or b-to-a (from right to left)" in text
 
 
+@pytest.mark.parametrize(
+    ("zone", "line"), [("Asia/Kolkata", "timezone: Asia/Kolkata"), ("UTC", "timezone: UTC")]
+)
+def test_schedules_are_in_the_time_zone_of_the_machine(
+    zone: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    path = tmp_path / "edgetrack.yaml"
+    write_first_config(path, Answers(), ask=False, force=False)
+    assert f"\n    {line}\n" in path.read_text()
+    night = "- {kind: zone, zone: view, schedule:"
+    path.write_text(path.read_text().replace(f"# {night}", night))
+    rule = check_config(path).cameras["front"].rules[-1]
+    assert rule.schedule is not None
+    assert rule.schedule.windows[0].start == "22:00"
+
+
 def answered(path: Path, replies: list[tuple[int, str]]) -> tuple[int, str]:
     """Run `init` at a terminal of its own.
 
