@@ -36,9 +36,9 @@ _NAME = re.compile(r"[a-z_]{1,32}")
 
 
 class Command(Part):
-    """Base of every command."""
+    """Base of every command; nothing is taken for what it is not, `"no"` for false or `"0.4"` for 0.4."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
     name: ClassVar[str]
     transaction: Annotated[str, Field(max_length=64)] | None = None
     """Comes back with the response; within a minute, the same request again is not carried out again."""

@@ -79,6 +79,12 @@ def test_command_is_carried_out_and_answered_with_its_transaction(make_desk: Cal
     assert desk.done == [SetArmed(transaction="t1", armed=False, camera="front", rule="gate")]
 
 
+def test_whole_number_is_a_score(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk()
+    desk.ask("set_min_score", {"camera": "front", "min_score": 1})
+    assert desk.done == [SetMinScore(camera="front", min_score=1.0)]
+
+
 def test_empty_payload_is_a_command_without_parameters(make_desk: Callable[..., Desk]) -> None:
     desk = make_desk()
     assert desk.ask("reload") == {"status": "ok", "data": {}}
@@ -100,6 +106,20 @@ def test_empty_payload_is_a_command_without_parameters(make_desk: Callable[..., 
             "camera: expected letters, digits, _ and - (64 at most, the first no - or _), got '../../etc'",
         ),
         ("set_armed", {"transaction": "t", "armed": "maybe"}, "armed: expected true or false, got 'maybe'"),
+        ("set_armed", {"transaction": "t", "armed": "yes"}, "armed: expected true or false, got 'yes'"),
+        ("set_armed", {"transaction": "t", "armed": 0}, "armed: expected true or false, got 0"),
+        ("set_armed", {"transaction": "t", "armed": None}, "armed: expected true or false, got None"),
+        ("snapshot", {"transaction": "t", "camera": 5}, "camera: expected a valid string, got 5"),
+        (
+            "set_min_score",
+            {"transaction": "t", "camera": "front", "min_score": "0.4"},
+            "min_score: expected a valid number, got '0.4'",
+        ),
+        (
+            "set_min_score",
+            {"transaction": "t", "camera": "front", "min_score": True},
+            "min_score: expected a valid number, got True",
+        ),
         (
             "set_min_score",
             {"transaction": "t", "camera": "front", "min_score": 2},
