@@ -38,6 +38,7 @@ from agent.alerts.mqtt import Session
 from agent.alerts.receipts import Receipts
 from agent.alerts.schema import AlertPayload
 from agent.alerts.settings import BrokerSettings
+from agent.alerts.takeover import TakeoverWatch
 from agent.alerts.topics import Topics
 from agent.alerts.track_stream import TracksPayload
 from agent.backoff import Backoff
@@ -108,6 +109,7 @@ class AlertClient:
                 raise ConfigError(where, f"expected one topic level without / + and #, got {level!r}")
         self._broker = broker
         self._client_id = client_id or f"edgetrack-client-{ULID()}"
+        self._takeovers = TakeoverWatch(self._client_id, "give each receiver its own client_id")
         self._keep_session_s = keep_session_s
         topics = Topics(broker.topic_root, device)
         alerts = topics.alerts(camera)
@@ -173,6 +175,7 @@ class AlertClient:
             waker.close()
             raise
         self._session, self._waker = session, waker
+        self._takeovers.connected()
         return self
 
     @property
@@ -211,7 +214,8 @@ class AlertClient:
         last_s = time.monotonic()
         self._confirm()
         while not self._closed.is_set():
-            self._receive(backoff)
+            if not self._backlog:
+                self._receive(backoff)
             while self._backlog and not self._closed.is_set():
                 self._in_hand = self._backlog.popleft()
                 for event in self._understand(self._in_hand):
@@ -226,12 +230,9 @@ class AlertClient:
 
     def _receive(self, backoff: Backoff) -> None:
         """Wait a moment for messages; connect again where there is no connection."""
-        if self._backlog:
-            return
         try:
             if self._session is None:
                 self.open()
-                backoff.reset()
             if self._session is not None:
                 if self._receipts is not None:
                     self._receipts.send(self._session.publish)
@@ -242,6 +243,8 @@ class AlertClient:
                 for refusal in {reason for _, reason in events.published if reason}:
                     _log.error("the broker refuses receipts: %s; check its access rules", refusal)
         except BrokerError as error:
+            if self._takeovers.ended(error, worked=True, unanswered=False):
+                backoff.reset()
             if self._session is not None:
                 _log.warning("%s; connecting again", error)
                 self._disconnect()
@@ -265,12 +268,10 @@ class AlertClient:
                 if message.payload:  # empty: taken back
                     yield SnapshotPicture(device, camera, rule, message.payload)
             case [_, _, "tracks"]:
-                tracks = self._parsed(message, TracksPayload)
-                if tracks is not None:
+                if (tracks := self._parsed(message, TracksPayload)) is not None:
                     yield tracks
             case [device, *_]:
-                alert = self._parsed(message, AlertPayload)
-                if alert is not None:
+                if (alert := self._parsed(message, AlertPayload)) is not None:
                     yield from self._take(alert, device)
 
     def _parsed(self, message: Message, kind: type[Payload]) -> Payload | None:
@@ -299,8 +300,7 @@ class AlertClient:
     def close(self) -> None:
         """End the iterations and disconnect; a kept session stays with the broker."""
         self._closed.set()
-        waker = self._waker
-        if waker is not None:
+        if (waker := self._waker) is not None:
             waker.set()
 
     def _disconnect(self) -> None:

@@ -16,6 +16,7 @@ from agent.alerts.receipt_window import ReceiptWindow
 from agent.alerts.receipts import parse_receipt
 from agent.alerts.settings import BrokerSettings
 from agent.alerts.subscriptions import Subscriptions
+from agent.alerts.takeover import TakeoverWatch
 from agent.alerts.topics import Topics
 from agent.alerts.window import REFUSED_WAIT_S, UNHEARD_WAIT_S, AlertWindow
 from agent.backoff import Backoff
@@ -24,7 +25,6 @@ from agent.errors import BrokerError, EdgetrackError
 _log = logging.getLogger("edgetrack.broker")
 _SHORTEST_WAIT_S = 0.25
 _LEAVING = 0  # no packet identifier
-_STABLE_S = 30.0  # a connection that stood this long was a good one
 
 
 class Delivery:
@@ -56,6 +56,8 @@ class Delivery:
         self._needs_receiver = settings.needs_receiver and settings.acknowledge == "broker"
         self._cautious = self._needs_receiver
         self._reported: str | None = None
+        self._unanswered = False  # whether a message that is no alert was under way at the last one's end
+        self._takeovers = TakeoverWatch.of_device(settings, topics.device)
         self._complaints = Complaints()
         self._outgoing = Outgoing(self._complaints)
         self._subscriptions = Subscriptions(self._complaints)
@@ -154,35 +156,32 @@ class Delivery:
         self._waker.close()
 
     def _attempt(self, backoff: Backoff) -> None:
+        """Each cause is told once, until a connection was good."""
+        acknowledged = self.acknowledged
         try:
-            self._connect_and_serve(backoff)
+            self._connect_and_serve()
         except EdgetrackError as error:
-            self._report(str(error))
+            worked = self.acknowledged > acknowledged
+            if self._takeovers.ended(error, worked=worked, unanswered=self._unanswered):
+                backoff.reset()
+                self._reported = None
+            self.error = str(error)
+            if self.error != self._reported:
+                self._reported = self.error
+                _log.warning("%s; alerts wait in the outbox (%d), retrying", error, len(self._outbox))
 
-    def _report(self, problem: str) -> None:
-        """Each cause once, until a connection has stood for a while or brought something."""
-        self.error = problem
-        if problem != self._reported:
-            self._reported = problem
-            _log.warning("%s; alerts wait in the outbox (%d), retrying", problem, len(self._outbox))
-
-    def _connect_and_serve(self, backoff: Backoff) -> None:
+    def _connect_and_serve(self) -> None:
         will = Message(self._topics.status, b"offline", retain=True)
-        client_id = self._settings.client_id or f"edgetrack-{self._topics.device}"
+        client_id = self._takeovers.client_id
         version, self.protocol = self.protocol or None, ""  # forgotten when the broker is not as it was
         session = Session(self._settings, client_id, will=will, waker=self._waker, version=version)
         try:
             session.open()
             self.connected, self.error, self.protocol = True, None, session.protocol
             self.connects += 1
+            self._takeovers.connected()
             _log.info("broker %s: connected, MQTT %s", self._settings.url, session.protocol)
-            connected_s, acknowledged = time.monotonic(), self.acknowledged
-            try:
-                self._serve(session)
-            finally:
-                if time.monotonic() - connected_s > _STABLE_S or self.acknowledged > acknowledged:
-                    backoff.reset()
-                    self._reported = None
+            self._serve(session)
         finally:
             self.connected = False
             try:
@@ -196,6 +195,7 @@ class Delivery:
         self._cautious = self._needs_receiver or bool(self._window.in_flight)
         if self._stop_at is None:
             self._outgoing.connection_ended(self._other.values(), alerts=bool(self._window.in_flight))
+        self._unanswered = bool(self._other)
         self._other.clear()
         self._window.start_over()
 

@@ -23,6 +23,7 @@ from agent.alerts.credentials import broker_password
 from agent.alerts.messages import LARGEST_PACKET_BYTES, Events, Message, Waker
 from agent.alerts.mqtt_properties import connect_options, publish_properties, received, subscribe_options
 from agent.alerts.settings import BrokerSettings
+from agent.alerts.takeover import ConnectionLostError
 from agent.errors import BrokerError
 
 _CONNACK_TIMEOUT_S = 10.0
@@ -218,7 +219,7 @@ class Session:
             self._turn(timeout_s)
         events, self._events = self._events, Events()
         if self._lost_because is not None and events == Events():  # what came before the end comes first
-            raise BrokerError(self._where, f"expected to stay connected, got `{self._lost_because}`")
+            raise ConnectionLostError(self._where, self._lost_because)
         return events
 
     def _turn(self, timeout_s: float) -> None:
