@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from agent.actions.settings import ActionSettings
 from agent.alerts.settings import (
@@ -29,6 +29,15 @@ from agent.web.settings import WebSettings
 from agent.yaml_file import YamlFile
 
 AnySection = TypeVar("AnySection", bound=Section)
+
+
+def _check_camera_name(name: str) -> str:
+    if name in RESERVED_CAMERA_NAMES:
+        raise ValueError(f"expected a name that is no topic of the device itself, got {name}; choose another")
+    return name
+
+
+CameraName = Annotated[Name, AfterValidator(_check_camera_name)]
 
 
 class CameraSettings(SourceSettings, RulesSettings):
@@ -87,16 +96,8 @@ class Config(Section):
     """Figures for Prometheus; needs the extra `metrics`."""
     defaults: DefaultSettings = DefaultSettings()
     """Sections that cameras share."""
-    cameras: dict[Name, CameraSettings] = Field(min_length=1)
+    cameras: dict[CameraName, CameraSettings] = Field(min_length=1)
     """Cameras by name."""
-
-    @field_validator("cameras")
-    @classmethod
-    def _check_camera_names(cls, cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
-        for name in cameras:
-            if name in RESERVED_CAMERA_NAMES:
-                raise ValueError(f"expected a name that is no topic of the device itself, got {name}")
-        return cameras
 
     @model_validator(mode="before")
     @classmethod

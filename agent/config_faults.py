@@ -6,6 +6,7 @@ import difflib
 import types
 import typing
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,13 +29,19 @@ def config_error(
         where: what comes before a fault's line, from its place and pydantic's type of it.
     """
     faults = []
-    for found in error.errors():
-        detail: dict[str, Any] = dict(found)
+    details: list[dict[str, Any]] = [dict(found) for found in error.errors()]
+    for detail in details:
+        if detail["type"] == "too_short" and any(_lies_in(other["loc"], detail["loc"]) for other in details):
+            continue  # pydantic counts good elements only
         place, model, annotation = _place(detail["loc"], root)
         faults.append(where(place, detail["type"]) + _message(detail, place, model, annotation))
     lines = tuple(dict.fromkeys(faults))
     first, _, problem = lines[0].partition(": ")
     return ConfigError(first, problem, faults=lines)
+
+
+def _lies_in(inner: Place, outer: Place) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def where_in(source: YamlFile, place: Place, kind: str) -> str:
@@ -55,7 +62,7 @@ def where_in(source: YamlFile, place: Place, kind: str) -> str:
     if kind != "missing":
         while len(place) > 1 and not source.has(place):
             place = place[:-1]  # the name of a union's option, or a value that a default supplied
-    name = ".".join(str(part) for part in place)
+    name = ".".join(source.written(place))
     return f"{source.path}:{source.line_of(place)} {name}".rstrip() + ": "
 
 
@@ -64,7 +71,7 @@ def _place(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[Place, type
     place: list[str | int] = []
     annotation: Any = root
     model = root
-    for part in loc:
+    for part in loc[:-1] if loc[-1:] == ("[key]",) else loc:
         options = sections_in(annotation)
         if len(options) > 1:  # a rule's kind: pydantic names the option that it took
             annotation = next(option for option in options if _tag_of(option) == part)
@@ -118,6 +125,15 @@ _TYPE_NAMES = {
 }
 
 
+_URL = "use url: mqtt://HOST:PORT"
+_ELSEWHERE: dict[Place, str] = {
+    ("broker", "host"): _URL,
+    ("broker", "port"): _URL,
+    ("broker", "address"): _URL,
+}
+"""What to write in place of a key that other programs have."""
+
+
 def _message(detail: dict[str, Any], place: Place, model: type[BaseModel], annotation: Any) -> str:
     """`expected X, got Y; what to do` for one pydantic error."""
     kind, context = detail["type"], detail.get("ctx") or {}
@@ -128,7 +144,7 @@ def _message(detail: dict[str, Any], place: Place, model: type[BaseModel], annot
     if kind == "extra_forbidden":
         known = sorted(model.model_fields)
         near = difflib.get_close_matches(str(detail["loc"][-1]), known, 1)
-        hint = f"did you mean {near[0]}?" if near else "remove the key"
+        hint = f"did you mean {near[0]}?" if near else _ELSEWHERE.get(place, "remove the key")
         return f"expected one of {', '.join(known)}, got an unknown key; {hint}"
     shown = "another value" if "password" in place else _shorten(detail.get("input"))
     comparisons = {
@@ -139,7 +155,10 @@ def _message(detail: dict[str, Any], place: Place, model: type[BaseModel], annot
     }
     if kind in comparisons:
         words, key = comparisons[kind]
-        return f"expected {words} {context[key]:g}, got {shown}"
+        hint = (
+            "; a place is a part of the picture, 0 to 1, neither px nor per cent" if "points" in place else ""
+        )
+        return f"expected {words} {context[key]:g}, got {shown}{hint}"
     if kind in ("literal_error", "enum"):
         return f"expected {context['expected']}, got {shown}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -153,6 +172,8 @@ def _message(detail: dict[str, Any], place: Place, model: type[BaseModel], annot
         words = "at least" if kind == "too_short" else "at most"
         count = context.get("min_length", context.get("max_length"))
         return f"expected {words} {count}, got {context.get('actual_length', 'another number')}"
+    if kind == "string_type" and isinstance(detail.get("input"), bool | int | float | date):
+        return f"expected text, got {shown}; put it in quotes"
     for name, words in _TYPE_NAMES.items():
         if kind.startswith(name):
             return f"expected {words}, got {shown}"

@@ -10,6 +10,22 @@ import yaml
 
 from agent.errors import ConfigError
 
+_NO_TEXT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:int")
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases where they stand: they can blow a small file up to gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise ConfigError(
+                f"{self.name}:{event.start_mark.line + 1}",
+                f"expected plain YAML, got an alias (*{event.anchor})",
+                "write it out; what cameras share goes below `defaults:`",
+            )
+        return super().compose_node(parent, index)
+
 
 class YamlFile:
     """One parsed YAML file.
@@ -34,8 +50,8 @@ class YamlFile:
                 str(path), f"expected UTF-8 text, got byte {error.object[error.start]:#04x} at {error.start}"
             ) from error
         try:
-            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self._refuse_doubtful_nodes(self._root)
+            self._root = self._compose(text)
+            self._refuse_doubtful_keys(self._root)
             self.content: Any = yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -47,18 +63,19 @@ class YamlFile:
             got = "nothing" if self.content is None else type(self.content).__name__
             raise ConfigError(str(path), f"expected a mapping of settings, got {got}")
 
-    def _refuse_doubtful_nodes(self, node: yaml.Node | None) -> None:
-        """A key twice would lose the first silently; aliases can blow a small file up to gigabytes."""
-        pending, seen = [node], set()
+    def _compose(self, text: str) -> yaml.Node | None:
+        loader = _PlainLoader(text)
+        loader.name = str(self.path)
+        try:
+            return loader.get_single_node()
+        finally:
+            loader.dispose()
+
+    def _refuse_doubtful_keys(self, node: yaml.Node | None) -> None:
+        """A key twice would lose the first silently."""
+        pending = [node]
         while pending:
             current = pending.pop()
-            if current is None:
-                continue
-            if id(current) in seen:
-                raise ConfigError(
-                    f"{self.path}:{current.start_mark.line + 1}", "expected plain YAML, got an alias (*name)"
-                )
-            seen.add(id(current))
             if isinstance(current, yaml.SequenceNode):
                 pending.extend(current.value)
             elif isinstance(current, yaml.MappingNode):
@@ -78,22 +95,30 @@ class YamlFile:
 
     def line_of(self, path: Sequence[str | int]) -> int:
         """Line (from 1) of the deepest part of `path` that the file has."""
-        node = self._root
-        line = 1
+        steps = self._steps(path)
+        return steps[-1][1] if steps else 1
+
+    def written(self, path: Sequence[str | int]) -> tuple[str, ...]:
+        """`path` as the file spells it: a key `no` is False to YAML."""
+        texts = [text for text, _ in self._steps(path)]
+        return (*texts, *map(str, path[len(texts) :]))
+
+    def _steps(self, path: Sequence[str | int]) -> list[tuple[str, int]]:
+        """Text and line (from 1) of every part of `path`, as far as the file has them."""
+        node, steps = self._root, []
         for part in path:
             found = None
             if isinstance(node, yaml.MappingNode):
-                for key, value in node.value:
-                    if key.value == str(part):
-                        found, line = value, key.start_mark.line + 1
-                        break
+                found = next(((key, value) for key, value in node.value if _spells(key, part)), None)
+                if found is not None:
+                    steps.append((found[0].value, found[0].start_mark.line + 1))
+                    node = found[1]
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                found = node.value[part]
-                line = found.start_mark.line + 1
+                found = node = node.value[part]
+                steps.append((str(part), node.start_mark.line + 1))
             if found is None:
                 break
-            node = found
-        return line
+        return steps
 
     def has(self, path: Sequence[str | int]) -> bool:
         """Whether the file itself holds a value at `path`."""
@@ -104,3 +129,10 @@ class YamlFile:
             except (KeyError, IndexError, TypeError):
                 return False
         return True
+
+
+def _spells(key: yaml.Node, part: str | int) -> bool:
+    """Whether a key of the file is `part`: by its letters, or as what YAML takes it for."""
+    if key.value == str(part):
+        return True
+    return isinstance(part, int) and key.tag in _NO_TEXT and bool(yaml.safe_load(key.value) == part)

@@ -71,7 +71,7 @@ def test_good_file_loads_and_paths_start_at_its_folder(tmp_path: Path) -> None:
         (
             "  front:",
             "  status:",
-            "edgetrack.yaml:4 cameras: expected a name that is no topic of the device itself",
+            "edgetrack.yaml:5 cameras.status: expected a name that is no topic of the device itself",
         ),
         ("device: porch", "device: [a]", "edgetrack.yaml:1 device: expected text, got ['a']"),
         ("device: porch", "device: a/b", "edgetrack.yaml:1 device: expected letters, digits, _ and -"),
@@ -133,6 +133,59 @@ def test_rule_without_a_known_kind_is_told_all_of_them(tmp_path: Path, kind: str
     assert fault.endswith(end)
 
 
+@pytest.mark.parametrize(
+    ("window", "fault"),
+    [
+        ("days: [Mon]", ".days.0: expected 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun', got 'Mon'"),
+        ("end: '25:00'", ".end: expected a time of day from 00:00 to 24:00, got '25:00'"),
+        (
+            "start: '10:00', end: '10:00'",
+            ": expected an end other than the start 10:00; leave both out for a whole day",
+        ),
+    ],
+)
+def test_wrong_window_is_one_fault(tmp_path: Path, window: str, fault: str) -> None:
+    schedule = f"kind: tripwire, schedule: {{windows: [{{{window}}}]}}"
+    place = "edgetrack.yaml:15 cameras.front.rules.1.schedule.windows"
+    assert faults_of(write(tmp_path, GOOD.replace("kind: tripwire", schedule))) == [f"{place}.0{fault}"]
+    empty = GOOD.replace("kind: tripwire", "kind: tripwire, schedule: {windows: []}")
+    assert faults_of(write(tmp_path, empty)) == [f"{place}: expected at least 1, got 0"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("front:", "no:", "edgetrack.yaml:5 cameras.no: expected text, got False; put it in quotes"),
+        ("front:", "1:", "edgetrack.yaml:5 cameras.1: expected text, got 1; put it in quotes"),
+        (
+            "device: porch",
+            "device: 1234",
+            "edgetrack.yaml:1 device: expected text, got 1234; put it in quotes",
+        ),
+    ],
+)
+def test_text_that_yaml_takes_for_something_else_wants_quotes(
+    tmp_path: Path, old: str, new: str, fault: str
+) -> None:
+    assert faults_of(write(tmp_path, GOOD.replace(old, new))) == [fault]
+    quoted = new.replace("no:", "'no':").replace("1:", "'1':").replace("1234", "'1234'")
+    load_config(write(tmp_path, GOOD.replace(old, quoted)))
+
+
+def test_place_in_pixels_is_told_what_places_are(tmp_path: Path) -> None:
+    (fault,) = faults_of(write(tmp_path, GOOD.replace("[0.8, 0.4]", "[60, 0.4]")))
+    where, _, problem = fault.partition(": ")
+    assert where == "edgetrack.yaml:12 cameras.front.tripwires.gate.points.1.0"
+    hint = "a place is a part of the picture, 0 to 1, neither px nor per cent"
+    assert problem == f"expected at most 1, got 60; {hint}"
+
+
+def test_host_of_the_broker_is_told_where_it_goes(tmp_path: Path) -> None:
+    (fault,) = faults_of(write(tmp_path, GOOD.replace("url: mqtt://localhost", "host: localhost")))
+    assert fault.startswith("edgetrack.yaml:3 broker.host: expected one of ")
+    assert fault.endswith("got an unknown key; use url: mqtt://HOST:PORT")
+
+
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("device: porch", "device: 5").replace("when: [enter, leave]", "when: []")
     faults = faults_of(write(tmp_path, text))
@@ -163,7 +216,10 @@ def test_camera_wins_over_defaults_key_by_key(tmp_path: Path) -> None:
         (b"- a\n", "expected a mapping of settings, got list"),
         (b"a: [1\n", "expected YAML, got a fault"),
         (b"a: 1\na: 2\n", "expected the key once, got it twice"),
-        (b"a: &x 1\nb: *x\n", "expected plain YAML, got an alias"),
+        (
+            b"a: &x 1\n\nb: *x\n",
+            "edgetrack.yaml:3: expected plain YAML, got an alias (*x); write it out; what cameras share",
+        ),
         (b"? [a]\n: 1\n", "expected a plain key, got a collection"),
         (b"a: \xff\n", "expected UTF-8 text"),
         (b"a: !!python/object/apply:os.system [id]\n", "expected YAML, got a fault"),
