@@ -11,8 +11,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from agent.alerts.commands import COMMANDS, Response
+from agent.alerts.frigate import FrigateEvent, events_topic
+from agent.alerts.home_assistant import birth_topic, discovery_topic
 from agent.alerts.receipts import Receipt
 from agent.alerts.schema import AlertPayload
+from agent.alerts.settings import HomeAssistantSettings
 from agent.alerts.states import ArmedPayload, CountsPayload, HealthPayload
 from agent.alerts.topics import Topics
 from agent.alerts.track_stream import TracksPayload
@@ -50,6 +53,7 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
         Response,
         Receipt,
         TracksPayload,
+        FrigateEvent,
     ]
     models += COMMANDS.values()
     _, definitions = models_json_schema(
@@ -119,6 +123,30 @@ def asyncapi_document(root: str = "edgetrack") -> dict[str, Any]:
         retain=False,
         qos=0,
     )
+    sends(
+        "home_assistant_discovery",
+        discovery_topic(HomeAssistantSettings(), topics.device),
+        "What Home Assistant is to show, with `home_assistant.enabled`; "
+        "the first level is `home_assistant.discovery_prefix`",
+        {"type": "object"},
+        retain=True,
+    )
+    sends(
+        "frigate_events",
+        events_topic(),
+        "Alerts with an object in the shape of Frigate's events, with `frigate.enabled`; "
+        "the first level is `frigate.topic_prefix`",
+        model(FrigateEvent),
+        retain=False,
+        qos=0,
+    )
+    channel("home_assistant_status", birth_topic(HomeAssistantSettings()), "State of Home Assistant", _STATUS)
+    operations["home_assistant_starts"] = {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/home_assistant_status"},
+        "summary": "At `online` of Home Assistant the discovery message is sent again",
+        "bindings": {"mqtt": {"qos": 1}},
+    }
     channel("acknowledged", topics.acknowledged, "Alerts that a receiver has", model(Receipt))
     operations["acknowledge"] = {
         "action": "receive",

@@ -59,6 +59,11 @@ def discovery_topic(settings: HomeAssistantSettings, device: str) -> str:
     return f"{settings.discovery_prefix}/device/edgetrack-{device}/config"
 
 
+def birth_topic(settings: HomeAssistantSettings) -> str:
+    """Where Home Assistant says that it has started."""
+    return f"{settings.discovery_prefix}/status"
+
+
 def discovery_payload(
     topics: Topics, cameras: Mapping[str, CameraEntities], *, commands: bool
 ) -> dict[str, Any]:
@@ -239,7 +244,7 @@ class HomeAssistant:
     def __init__(self, settings: HomeAssistantSettings, topics: Topics, delivery: Delivery) -> None:
         self._delivery = delivery
         self._topic = discovery_topic(settings, topics.device)
-        self._birth_topic = f"{settings.discovery_prefix}/status"
+        self._birth_topic = birth_topic(settings)
         self._payload: dict[str, Any] | None = None
         delivery.subscribe(self._birth_topic, self._on_birth)
         delivery.subscribe(self._topic, self._on_discovery, retained=True)

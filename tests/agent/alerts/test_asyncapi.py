@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +9,10 @@ from jsonschema import Draft202012Validator
 
 from agent.alerts.asyncapi import asyncapi_document
 from agent.alerts.commands import COMMANDS
+from agent.alerts.frigate import FrigateEvents
 from agent.alerts.schema import build_payload, new_id
 from agent.alerts.topics import Topics
+from agent.records import Phase
 from tests.agent.alerts.conftest import make_alert
 
 DOCUMENT = asyncapi_document()
@@ -56,7 +59,7 @@ def test_addresses_are_the_topics_that_are_published_to() -> None:
 
 def test_every_parameter_of_an_address_is_described_and_no_other() -> None:
     for channel in DOCUMENT["channels"].values():
-        in_address = {part[1:-1] for part in channel["address"].split("/") if part.startswith("{")}
+        in_address = set(re.findall(r"\{(\w+)\}", channel["address"]))
         assert channel["parameters"].keys() == in_address
 
 
@@ -79,3 +82,23 @@ def test_alert_message_describes_a_real_alert() -> None:
     content = json.loads(payload.to_json())
     validator.validate(content)
     assert not validator.is_valid({**content, "phase": "never"})
+
+
+def test_event_in_frigates_shape_is_as_described_under_its_topic() -> None:
+    channel = DOCUMENT["channels"]["frigate_events"]
+    payload = resolve(channel["messages"]["frigate_events"]["$ref"])["payload"]
+    validator = Draft202012Validator({**payload, "components": DOCUMENT["components"]})
+    alert = build_payload(
+        make_alert(phase=Phase.INSTANT),
+        id=new_id(),
+        sequence=1,
+        device="porch",
+        camera="front",
+        clock_synchronised=True,
+    )
+    for message in FrigateEvents().messages(alert):
+        assert message.topic == channel["address"]
+        content = json.loads(message.payload)
+        validator.validate(content)
+        assert not validator.is_valid({**content, "type": "gone"})
+    assert DOCUMENT["operations"]["publish_frigate_events"]["bindings"]["mqtt"] == {"qos": 0, "retain": False}
