@@ -92,8 +92,7 @@ class TakeoverWatch:
     def _suspect(self, error: ConnectionLostError) -> None:
         if not self._suspected:
             self._suspected = True
-            uses = "uses" if error.taken_over else "probably uses"
-            _log.warning(
-                "%s: another client %s the same id `%s`, and each throws the other out; %s",
-                *(error.where, uses, self.client_id, self._advice),
-            )
+            certain, likely = "another client uses the same id", "another client probably uses the same id"
+            found = certain if error.taken_over else likely
+            advice = f"and each throws the other out; {self._advice}"
+            _log.warning("%s: %s `%s`, %s", error.where, found, self.client_id, advice)
