@@ -100,7 +100,7 @@ class TestAlert(Command):
 
 
 class Pause(Command):
-    """Look at a camera no more until `resume`."""
+    """Look at a camera no more until `resume`, over restarts too; its open incidents end as `blind`."""
 
     name = "pause"
     camera: Name
