@@ -12,12 +12,27 @@ from collections.abc import Mapping
 from agent.alerts.delivery import Delivery
 from agent.alerts.home_assistant import CameraEntities
 from agent.alerts.messages import Message
-from agent.alerts.topics import RESERVED_CAMERA_NAMES, Topics
+from agent.alerts.topics import Topics
 
 ASKED_FOR = "now"
 """Stands for the rule in the topic of a picture that the request `snapshot` asked for."""
 
 _log = logging.getLogger(__name__)
+
+
+def camera_filters(topics: Topics) -> tuple[str, ...]:
+    """Filters of all that is retained of a device's cameras; they fit some requests and responses too."""
+    return (
+        topics.camera_status("+"),
+        topics.armed("+"),
+        topics.counts("+", "+"),
+        topics.snapshot("+", "+"),
+    )
+
+
+def is_request_or_response(topics: Topics, topic: str) -> bool:
+    """Whether a topic is none of a camera's, though it fits one of `camera_filters`."""
+    return topic.startswith((topics.request(""), topics.response("")))
 
 
 class Leftovers:
@@ -32,15 +47,7 @@ class Leftovers:
         self._topics = topics
         self._delivery = delivery
         self._kept: frozenset[str] | None = None
-        self._of_no_camera = tuple(
-            topics.alerts(name).removesuffix("alerts") for name in RESERVED_CAMERA_NAMES
-        )
-        for topic_filter in (
-            topics.camera_status("+"),
-            topics.armed("+"),
-            topics.counts("+", "+"),
-            topics.snapshot("+", "+"),
-        ):
+        for topic_filter in camera_filters(topics):
             delivery.subscribe(topic_filter, self._on_retained, retained=True)
 
     def keep(self, cameras: Mapping[str, CameraEntities]) -> None:
@@ -55,7 +62,7 @@ class Leftovers:
     def _on_retained(self, message: Message) -> None:
         if self._kept is None or not message.payload or message.topic in self._kept:
             return
-        if not message.retain or message.topic.startswith(self._of_no_camera):
-            return  # published just now, by whomever; or a request, a response
+        if not message.retain or is_request_or_response(self._topics, message.topic):
+            return  # published just now, by whomever; or none of a camera's
         _log.info("%s: of an earlier configuration; taken back from the broker", message.topic)
         self._delivery.retain(message.topic, b"")

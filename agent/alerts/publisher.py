@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from agent.alerts.clock import clock_synchronised
 from agent.alerts.commands import Command, CommandHandler
 from agent.alerts.delivery import Delivery
+from agent.alerts.former_device import FormerDevice
 from agent.alerts.frigate import FrigateEvents
-from agent.alerts.home_assistant import CameraEntities, HomeAssistant, discovery_payload
+from agent.alerts.home_assistant import CameraEntities, HomeAssistant, discovery_payload, discovery_topic
 from agent.alerts.leftovers import Leftovers
 from agent.alerts.outbox import Outbox
 from agent.alerts.schema import AlertPayload, ModelPart, SnapshotPart, build_payload, new_id
@@ -78,6 +79,7 @@ class AlertPublisher:
         self._delivery = Delivery(broker, self.topics, self._outbox)
         self._commands: CommandHandler | None = None
         self._home_assistant: HomeAssistant | None = None
+        self._home_assistant_settings = home_assistant
         if home_assistant is not None and home_assistant.enabled:
             self._home_assistant = HomeAssistant(home_assistant, self.topics, self._delivery)
         self._leftovers = Leftovers(self.topics, self._delivery)
@@ -227,6 +229,21 @@ class AlertPublisher:
         if self._takes_commands and self._commands is None:
             self._commands = CommandHandler(self.topics, act, self._delivery.send)
             self._delivery.subscribe(self.topics.request("+"), self._commands.receive)
+
+    def take_back(self, former: Topics) -> None:
+        """Take back what is retained under the device's former name or root; before `start`.
+
+        Nothing is where the broker says that the former name is online: another device has it then.
+
+        Args:
+            former: the topics that were this device's.
+        """
+        if former == self.topics:
+            return
+        further, settings = [], self._home_assistant_settings
+        if settings is not None and settings.enabled and former.device != self._device:
+            further.append(discovery_topic(settings, former.device))
+        FormerDevice(former, self._delivery, further)
 
     def describe_cameras(self, cameras: Mapping[str, CameraEntities]) -> None:
         """Say what there is, to Home Assistant too, where it is on; what else was retained is taken back."""

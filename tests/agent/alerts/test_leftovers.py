@@ -12,8 +12,10 @@ from agent.alerts.home_assistant import CameraEntities
 from agent.alerts.messages import Message
 from agent.alerts.mqtt import Session
 from agent.alerts.publisher import AlertPublisher
-from agent.alerts.settings import BrokerSettings, OutboxSettings
+from agent.alerts.settings import BrokerSettings, HomeAssistantSettings, OutboxSettings
 from agent.alerts.snapshot import Picture
+from agent.alerts.topics import Topics
+from tests.agent.alerts.conftest import make_alert
 from tests.conftest import wait_until
 from tests.faults.broker import Broker
 
@@ -39,10 +41,10 @@ def run(broker: Broker, tmp_path: Path) -> Callable[[dict[str, CameraEntities]],
     return start
 
 
-def retained(broker: Broker) -> set[str]:
-    """Topics below `edgetrack/porch/` that a newcomer is told of."""
+def all_retained(broker: Broker, topic_filter: str) -> set[str]:
+    """Topics that a newcomer is told of."""
     session = Session(BrokerSettings(url=broker.url), "newcomer").open()
-    session.subscribe("edgetrack/porch/#")
+    session.subscribe(topic_filter)
     session.subscribe("probe")
     seen: list[Message] = []
     session.publish(Message("probe", b"all that is retained came before"))
@@ -51,7 +53,12 @@ def retained(broker: Broker) -> set[str]:
         what="the probe",
     )
     session.close()
-    return {message.topic.removeprefix("edgetrack/porch/") for message in seen if message.topic != "probe"}
+    return {message.topic for message in seen if message.topic != "probe"}
+
+
+def retained(broker: Broker) -> set[str]:
+    """Topics below `edgetrack/porch/` that a newcomer is told of."""
+    return {topic.removeprefix("edgetrack/porch/") for topic in all_retained(broker, "edgetrack/porch/#")}
 
 
 def test_pictures_and_counts_of_what_is_gone_are_taken_back(
@@ -130,3 +137,53 @@ def test_requests_and_responses_are_no_leftovers_of_cameras(
     assert [line for line in caplog.messages if "taken back" in line] == [
         "edgetrack/porch/gone/armed: of an earlier configuration; taken back from the broker"
     ]
+
+
+def renamed(broker: Broker, tmp_path: Path, device: str, former: str | None) -> AlertPublisher:
+    publisher = AlertPublisher(
+        BrokerSettings(url=broker.url),
+        OutboxSettings(path=tmp_path / "outbox.sqlite"),
+        device,
+        HomeAssistantSettings(enabled=True),
+    )
+    if former is not None:
+        publisher.take_back(Topics("edgetrack", former))
+    publisher.describe_cameras({"front": ONE})
+    publisher.set_camera_status("front", {"state": "online"})
+    publisher.publish_armed("front", {"in": True})
+    publisher.publish_snapshot("front", "in", PICTURE)
+    publisher.publish_health({})
+    return publisher
+
+
+OF_A_DEVICE = {
+    f"edgetrack/DEVICE/{topic}"
+    for topic in ("status", "health", "front/status", "front/armed", "front/snapshot/in")
+} | {"homeassistant/device/edgetrack-DEVICE/config"}
+
+
+def of_device(name: str) -> set[str]:
+    return {topic.replace("DEVICE", name) for topic in OF_A_DEVICE}
+
+
+def test_all_that_a_renamed_device_retained_is_taken_back(broker: Broker, tmp_path: Path) -> None:
+    with renamed(broker, tmp_path, "porch", None):
+        wait_until(lambda: all_retained(broker, "#") == of_device("porch"), what="what is retained")
+    outside = Session(BrokerSettings(url=broker.url), "outside").open()
+    outside.publish(Message("edgetrack/porch/response/armed", b"{}", retain=True))
+    with renamed(broker, tmp_path, "barn", "porch"):
+        left = {*of_device("barn"), "edgetrack/porch/response/armed"}
+        wait_until(lambda: all_retained(broker, "#") == left, what="the former name to be gone")
+    outside.close()
+
+
+def test_former_name_that_another_device_has_now_keeps_all(broker: Broker, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with (
+        renamed(broker, tmp_path / "other", "porch", None),
+        renamed(broker, tmp_path, "barn", "porch") as barn,
+    ):
+        wait_until(lambda: of_device("barn") <= all_retained(broker, "#"), what="the new name")
+        barn.publish(make_alert(), "front")
+        assert barn.drain(30)  # behind all that came of the former name
+        assert of_device("porch") <= all_retained(broker, "#")
