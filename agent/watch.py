@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,8 +23,12 @@ from agent.alerts.track_stream import TracksPayload
 from agent.client import AlertClient
 from agent.client_events import AlertFilter, DeviceStatus, Event, SequenceGap, SnapshotPicture
 from agent.config import load_config, make_section
+from agent.errors import ConfigError
+from agent.rules.rule_settings import AnyRule
 from agent.snapshot_folder import SnapshotFolder
 
+_OWN_KINDS = ("device", "gap", "test")
+"""Of alerts that no rule makes: a device of a camera changed, alerts were dropped, `test_alert`."""
 _ROWS = 20
 _FRAME_LINES = 6
 """Lines of the screen that hold no alert: title, heading, rules, the cursor's own."""
@@ -62,12 +69,14 @@ def watch_alerts(broker_url: str | None, config: Path | None, options: WatchOpti
 
     Raises:
         BrokerError: it cannot be reached, or refuses.
-        ConfigError: the file or the URL.
+        ConfigError: the file, the URL, or a kind that no alert has.
         StorageError: the folder for pictures.
     """
+    _check_kinds(options.only.kinds)
     broker = load_config(config).broker if config is not None else BrokerSettings()
     if broker_url is not None:
-        broker = make_section(BrokerSettings, {**broker.model_dump(exclude_unset=True), "url": broker_url})
+        given = {**broker.model_dump(exclude_unset=True), "url": broker_url}
+        broker = make_section(BrokerSettings, given, named=lambda _: "--broker")
     folder = SnapshotFolder(options.snapshots) if options.snapshots is not None else None
     client = AlertClient(
         broker,
@@ -97,6 +106,23 @@ def watch_alerts(broker_url: str | None, config: Path | None, options: WatchOpti
                 if shown == options.count:
                     break
     _say(_summary(client, shown, folder, options))
+
+
+def alert_kinds() -> tuple[str, ...]:
+    """Every kind that an alert can have: those of the rules, and the device's own."""
+    rules = (get_args(rule.model_fields["kind"].annotation)[0] for rule in get_args(get_args(AnyRule)[0]))
+    of = {"zone": ("enter", "leave", "inside"), "tripwire": ("cross",)}
+    return (*(kind for rule in rules for kind in of.get(rule, (rule,))), *_OWN_KINDS)
+
+
+def _check_kinds(patterns: tuple[str, ...]) -> None:
+    """Raise a ConfigError for a name or pattern that fits no kind: nothing would ever be shown."""
+    known = alert_kinds()
+    for pattern in patterns:
+        if not any(fnmatchcase(kind, pattern) for kind in known):
+            near = get_close_matches(pattern, known, 1)
+            hint = f"did you mean {near[0]}?" if near else ""
+            raise ConfigError("--kind", f"expected one of {', '.join(known)}, got {pattern}", hint)
 
 
 def _summary(client: AlertClient, shown: int, folder: SnapshotFolder | None, options: WatchOptions) -> str:

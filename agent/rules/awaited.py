@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from agent.rules.rule import Rule
@@ -11,6 +12,15 @@ Event = TypeVar("Event")
 
 
 _PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Event]):
+    slot: int
+    until_s: float
+    kind: str
+    event: Event
+    values: Mapping[str, Any]
 
 
 class Awaited(Generic[Event]):
@@ -27,13 +37,20 @@ class Awaited(Generic[Event]):
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._patience_s = _PATIENCE_S + rule.base.min_age_s
-        self._events: list[tuple[int, float, Event]] = []  # slot, given up at, event
+        self._events: list[_Waiting[Event]] = []
 
     def __len__(self) -> int:
         return len(self._events)
 
-    def add(self, slot: int, event: Event, values: Mapping[str, Any]) -> None:
-        """Keep an event if the rule is on duty and the object has the right size and action now."""
+    def add(self, slot: int, kind: str, event: Event, values: Mapping[str, Any]) -> None:
+        """Keep an event if the rule is on duty and the object has the right size and action now.
+
+        Args:
+            slot: of the object.
+            kind: of the alert that it would be.
+            event: what `due` gives back.
+            values: what to note of it.
+        """
         rule = self._rule
         unmet = rule.scene.conditions.unmet(rule.row, slot)
         if not rule.on_duty:
@@ -43,7 +60,8 @@ class Awaited(Generic[Event]):
         else:
             if unmet:
                 rule.note("waits", slot, {**values, **unmet})
-            self._events.append((slot, rule.scene.table.time_s + self._patience_s, event))
+            until_s = rule.scene.table.time_s + self._patience_s
+            self._events.append(_Waiting(slot, until_s, kind, event, values))
 
     def due(self) -> list[tuple[int, Event]]:
         """Take out the events whose objects now meet the conditions; drop those that waited in vain.
@@ -54,19 +72,23 @@ class Awaited(Generic[Event]):
             return []
         rule = self._rule
         if not rule.on_duty:
-            for slot, _, _ in self._events:
-                rule.note("off duty", slot, rule.scene.conditions.unmet(rule.row, slot))
+            for waiting in self._events:
+                self._note("off duty", waiting)
             self._events = []
             return []
         meant, gone, now_s = rule.meant, rule.scene.table.gone, rule.scene.table.time_s
         due: list[tuple[int, Event]] = []
-        waiting: list[tuple[int, float, Event]] = []
-        for slot, until_s, event in self._events:
-            if meant[slot]:
-                due.append((slot, event))
-            elif gone[slot] or now_s > until_s:
-                rule.note("never told", slot, rule.scene.conditions.unmet(rule.row, slot))
+        kept: list[_Waiting[Event]] = []
+        for waiting in self._events:
+            if meant[waiting.slot]:
+                due.append((waiting.slot, waiting.event))
+            elif gone[waiting.slot] or now_s > waiting.until_s:
+                self._note(f"never told {waiting.kind}", waiting)
             else:
-                waiting.append((slot, until_s, event))
-        self._events = waiting
+                kept.append(waiting)
+        self._events = kept
         return due
+
+    def _note(self, step: str, waiting: _Waiting[Event]) -> None:
+        unmet = self._rule.scene.conditions.unmet(self._rule.row, waiting.slot)
+        self._rule.note(step, waiting.slot, {**waiting.values, **unmet})

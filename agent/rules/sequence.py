@@ -76,4 +76,4 @@ class Sequence(Rule):
             "within_s": self.settings.within_s,
         }
         reached[:, slot] = np.nan
-        self._waiting.add(slot, evidence, evidence)
+        self._waiting.add(slot, "sequence", evidence, evidence)

@@ -30,7 +30,7 @@ class Tripwire(Rule):
         for crossing in self.scene.crossed:
             if crossing.tripwire == self._tripwire:
                 if self.settings.direction in ("both", crossing.direction):
-                    self._crossings.add(crossing.slot, crossing, self._evidence(crossing))
+                    self._crossings.add(crossing.slot, "cross", crossing, self._evidence(crossing))
                 else:
                     self.note("other direction", crossing.slot, self._evidence(crossing))
         for slot, crossing in self._crossings.due():

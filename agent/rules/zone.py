@@ -33,10 +33,9 @@ class Zone(Rule):
         """Tell of enterings and leavings, then of those inside."""
         for passage in self.scene.passages:
             if passage.zone == self._zone and self._asked(passage):
-                self._passages.add(passage.slot, passage, self._evidence(passage))
+                self._passages.add(passage.slot, _kind(passage), passage, self._evidence(passage))
         for slot, passage in self._passages.due():
-            kind = "enter" if passage.entered else "leave"
-            subject = self.subject(kind, slot, self.settings.zone)
+            subject = self.subject(_kind(passage), slot, self.settings.zone)
             self.tell(subject, self._evidence(passage), None if passage.entered else passage.entered_s)
         if "inside" in self.settings.when:
             presence = self.scene.presence
@@ -64,3 +63,7 @@ class Zone(Rule):
     def _inside_evidence(self, slot: int) -> dict[str, Any]:
         entered_s = float(self.scene.presence.entered_s[self._zone, slot])
         return {"entered_s": round(entered_s, 3), "duration_s": round(self.scene.table.time_s - entered_s, 3)}
+
+
+def _kind(passage: Passage) -> str:
+    return "enter" if passage.entered else "leave"

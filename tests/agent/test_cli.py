@@ -187,7 +187,7 @@ def test_file_that_is_no_model_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["watch", "--broker", "http://x"], 78, "--url: expected mqtt://host[:port]"),
+        (["watch", "--broker", "http://x"], 78, "--broker: expected mqtt://host[:port]"),
         (["track", "-d", "none.txt", "-o", "x.txt"], 66, "none.txt: expected"),
         (["schema", "all"], 78, "schema: expected one of config, alert, tracks, asyncapi, got all"),
         (["run", "none.yaml"], 78, "none.yaml: expected a readable file"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from agent.client_events import AlertFilter, SnapshotPicture
 from agent.errors import ConfigError, StorageError
 from agent.records import Alert, Phase
 from agent.snapshot_folder import SnapshotFolder, picture_name
+from agent.watch import alert_kinds
 from tests.agent.alerts.conftest import make_alert
 from tests.conftest import Mosquitto
 
@@ -178,6 +180,12 @@ def ready(descriptor: int, timeout_s: float = 0.0) -> bool:
     ("arguments", "code", "expected"),
     [
         (("--phase", "begin"), 78, "phase: expected one of start, update, end, instant, got begin"),
+        (("--kind", "entr"), 78, "--kind: expected one of enter, leave, inside, cross, dwell, "),
+        (
+            ("--broker", "localhost"),
+            78,
+            "--broker: expected mqtt://host[:port] or mqtts://host[:port], got one",
+        ),
         (("--share", "a/b"), 78, "share group: expected one topic level without / + and #, got 'a/b'"),
         (("--device", "#"), 78, "device: expected one topic level"),
         (("--follow-snapshots", "/dev/null/x"), 74, "/dev/null/x: expected a folder that can be written"),
@@ -193,6 +201,16 @@ def test_bad_option_is_one_line(arguments: tuple[str, ...], code: int, expected:
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
     assert done.stderr.startswith(expected)
+
+
+def test_kinds_are_those_that_the_agent_sends() -> None:
+    agent = Path(__file__).resolve().parents[2] / "agent"
+    rules = "".join(path.read_text() for path in (agent / "rules").glob("*.py"))
+    made = set(re.findall(r'(?:subject\(|Incidents?\(self, )"([a-z-]+)"', rules))
+    notices = "".join(path.read_text() for path in agent.rglob("*.py"))
+    made |= set(re.findall(r'publish_notice\("([a-z-]+)"', notices))
+    assert len(made) >= 13
+    assert set(alert_kinds()) == made | {"enter", "leave", "test"}
 
 
 NAMES = st.sampled_from(["gate", "yard", "gate-2"])

@@ -221,6 +221,14 @@ def test_what_a_tentative_track_did_is_told_once_it_is_confirmed(play: Any, walk
     assert play(yard(), [walk([(0, 380, 300), (1.5, 480, 300)], tentative_s=2.0)], until_s=6).story == []
 
 
+def test_events_that_waited_in_vain_are_told_apart_in_the_reasoning(play: Any, walk: Any) -> None:
+    through = walk([(0, 380, 300), (1, 500, 300), (2, 760, 300), (4, 780, 300)], tentative_s=9.0)
+    trace = play(yard(), [through], until_s=8).trace
+    vain = [decision for decision in trace if decision.step.startswith("never told")]
+    assert [decision.step for decision in vain] == ["never told enter", "never told leave"]
+    assert vain[0].values["at_s"] < vain[1].values["at_s"]
+
+
 def test_the_picture_may_change_its_size(make_tracks: Any) -> None:
     engine = RuleEngine(
         RulesSettings.model_validate(yard(when=["enter"])), labels=("person",), new_id=lambda: "1"
