@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.alerts.complaints import Complaints
 from agent.alerts.messages import Message, matches
@@ -23,6 +24,8 @@ class Subscriptions:
     def __init__(self, complaints: Complaints) -> None:
         self._complaints = complaints
         self._all: list[tuple[str, bool, Callable[[Message], None]]] = []
+        self._before: Message | None = None
+        self._copies = 0
 
     def add(self, topic_filter: str, callback: Callable[[Message], None], *, retained: bool) -> None:
         """Tell `callback` of what comes on a topic, of what is retained there too."""
@@ -39,11 +42,21 @@ class Subscriptions:
 
     def deliver(self, message: Message) -> None:
         """Tell those who want it; a fault of theirs is logged, and alerts go on."""
-        for topic_filter, _, callback in self._all:
-            if matches(topic_filter, message.topic):
-                try:
-                    callback(message)
-                except EdgetrackError as error:
-                    self._complaints.add(error.where, error.problem)
-                except Exception:  # noqa: BLE001 - reported, and alerts must go on
-                    _log.exception("%s: expected the message to be taken, got a fault", message.topic)
+        callbacks = [
+            callback for topic_filter, _, callback in self._all if matches(topic_filter, message.topic)
+        ]
+        if self._is_copy(message, len(callbacks)):
+            return
+        for callback in callbacks:
+            try:
+                callback(message)
+            except EdgetrackError as error:
+                self._complaints.add(error.where, error.problem)
+            except Exception:  # noqa: BLE001 - reported, and alerts must go on
+                _log.exception("%s: expected the message to be taken, got a fault", message.topic)
+
+    def _is_copy(self, message: Message, fitting: int) -> bool:
+        """Whether it is one more of the same: a broker may send one for each filter (MQTT 5.0, 3.3.4)."""
+        before, self._before = self._before, replace(message, mid=0)
+        self._copies = self._copies + 1 if before == self._before and self._copies < fitting else 1
+        return self._copies > 1

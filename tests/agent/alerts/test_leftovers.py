@@ -131,6 +131,7 @@ def test_requests_and_responses_are_no_leftovers_of_cameras(
         for name in ("status", "armed"):
             assert b"got an unknown command" in ask(name)[0]
         ask("reload")  # answered after all that came of those before
+        assert len([message for message in seen if "/response/" in message.topic]) == 3
         assert b"" not in {message.payload for message in seen}
         assert "response/armed" in retained(broker)
     outside.close()
