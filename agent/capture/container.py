@@ -6,6 +6,7 @@ Sources: ISO/IEC 14496-12 (MP4, MOV), Microsoft AVI RIFF file reference, RFC 879
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -25,12 +26,14 @@ class Container:
         missing_bytes: how much the file lacks of what its structure announces.
         has_index: False for an MP4 without its `moov` box: the recording was never finished.
         duration_s: as the header states it; None when it does not.
+        has_video: False for an MP4 whose tracks are all of other kinds, such as sound.
     """
 
     kind: Literal["mp4", "avi", "matroska", "picture", "text", "empty", "other"]
     missing_bytes: int = 0
     has_index: bool = True
     duration_s: float | None = None
+    has_video: bool = True
 
 
 def inspect_container(path: Path) -> Container:
@@ -66,7 +69,7 @@ def _inspect(file: BinaryIO, head: bytes, size: int) -> Container:
 
 def _inspect_mp4(file: BinaryIO, size: int) -> Container:
     """Walk the boxes of the top level: 4 bytes size, 4 bytes type, 8 bytes size when the first says 1."""
-    place, has_index, duration_s = 0, False, None
+    place, has_index, duration_s, has_video = 0, False, None, True
     while place + 8 <= size:
         file.seek(place)
         header = file.read(16)
@@ -82,10 +85,28 @@ def _inspect_mp4(file: BinaryIO, size: int) -> Container:
             has_index = True
             file.seek(body)
             duration_s = _mp4_duration_s(file.read(256))
+            handlers = set(_mp4_handlers(file, body, min(place + length, size)))
+            has_video = b"vide" in handlers or b"soun" not in handlers
         if place + length > size:
-            return Container("mp4", place + length - size, has_index, duration_s)
+            return Container("mp4", place + length - size, has_index, duration_s, has_video)
         place += length
-    return Container("mp4", 0, has_index, duration_s)
+    return Container("mp4", 0, has_index, duration_s, has_video)
+
+
+def _mp4_handlers(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    """What the tracks of an index are for: in moov/trak/mdia/hdlr, behind version, flags and 4 bytes."""
+    place = start
+    while place + 8 <= end:
+        file.seek(place)
+        header = file.read(20)
+        length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        if kind in (b"trak", b"mdia"):
+            yield from _mp4_handlers(file, place + 8, min(place + length, end))
+        elif kind == b"hdlr":
+            yield header[16:20]
+        if length < 8:
+            return
+        place += length
 
 
 def _mp4_duration_s(moov: bytes) -> float | None:

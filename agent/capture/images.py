@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from pathlib import Path
@@ -15,12 +16,16 @@ from agent.capture.settings import SourceSettings
 from agent.errors import SourceError
 from agent.records import Frame, ImageArray
 
+_log = logging.getLogger("edgetrack.capture")
+
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 DEFAULT_FPS = 25.0
 
 
 class ImagesSource:
     """The pictures of a folder in natural order (2.jpg before 10.jpg), or a single picture.
+
+    One that cannot be read is named in a warning and passed over; its place on the timeline stays empty.
 
     Args:
         path: the folder; hidden files and other kinds of files in it are passed over, folders not entered.
@@ -41,25 +46,32 @@ class ImagesSource:
         self.fps = settings.fps or DEFAULT_FPS
         self.frame_count = len(self._paths)
         self._index = 0
+        self._bad: SourceError | None = None
+        """The first picture that could not be read."""
+        self._any_good = False
         self._started_wall_s = time.time()
 
     def read(self) -> Frame | None:
-        """The next picture; None after the last.
+        """The next picture that can be read; None after the last.
 
         Raises:
-            SourceError: naming the picture that cannot be read, and how many were before it.
+            SourceError: none of all could be read; names the first.
         """
-        if self._index == len(self._paths):
-            return None
-        try:
-            image = read_picture(self._paths[self._index])
-        except SourceError as error:
-            place = f"picture {self._index + 1} of {len(self._paths)}"
-            raise SourceError(error.where, f"{error.problem} ({place})", error.hint) from error
-        time_s = self._index / self.fps
-        frame = Frame(self._adjust(image), time_s, self._started_wall_s + time_s, self._index)
-        self._index += 1
-        return frame
+        while self._index < len(self._paths):
+            index, self._index = self._index, self._index + 1
+            try:
+                image = read_picture(self._paths[index])
+            except SourceError as error:
+                self._bad = self._bad or error
+                if len(self._paths) > 1:
+                    _log.warning("%s (picture %d of %d)", error, index + 1, len(self._paths))
+                continue
+            self._any_good = True
+            time_s = index / self.fps
+            return Frame(self._adjust(image), time_s, self._started_wall_s + time_s, index)
+        if self._bad is not None and not self._any_good:
+            raise self._bad
+        return None
 
     def close(self) -> None:
         """Nothing is held open between pictures."""

@@ -142,6 +142,8 @@ def _refuse_others(where: str, container: Container) -> None:
         raise SourceError(where, "expected a video, got a picture", "name a folder of pictures instead")
     if container.kind == "text":
         raise SourceError(where, "expected a video, got a text file", "name a video file")
+    if not container.has_video:
+        raise SourceError(where, "expected a video, got sound without any", "name a file with pictures")
     if not container.has_index:
         problem = "expected a finished MP4, got one without its index (moov)"
         raise SourceError(where, problem, "the recording or the copy broke off; record or copy it again")

@@ -153,13 +153,24 @@ def test_a_model_that_is_missing_or_has_no_spec_is_one_line(colours: Path, tmp_p
     assert "\n" not in str(absent.exception)
 
 
-def test_sources_that_cannot_be_read_are_one_line(colours: Path, pictures: Path, tmp_path: Path) -> None:
-    (pictures / "3-broken.png").write_bytes(b"no picture")
+def test_picture_that_cannot_be_read_is_passed_over_and_the_others_keep_their_names(
+    colours: Path, pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["classify", "-m", str(colours), "-s", str(pictures)]
+    whole = CliRunner().invoke(app, words).stdout
+    (pictures / "1-aaa.png").write_bytes(b"no picture")
+    broken = CliRunner().invoke(app, words)
+    assert broken.exit_code == 0
+    assert broken.stdout == whole
+    assert "1-aaa.png: expected a picture, got a file that is none" in caplog.text
+
+
+def test_sources_that_cannot_be_read_are_one_line(colours: Path, tmp_path: Path) -> None:
     words = ["classify", "-m", str(colours), "-s"]
-    broken = CliRunner().invoke(app, [*words, str(pictures)])
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    broken = CliRunner().invoke(app, [*words, str(tmp_path / "broken.png")])
     assert isinstance(broken.exception, SourceError)
-    assert "3-broken.png: expected a picture, got a file that is none" in str(broken.exception)
-    assert broken.stdout.startswith("1-blue.png: blue")
+    assert "broken.png: expected a picture, got a file that is none" in str(broken.exception)
     empty = CliRunner().invoke(app, [*words, str(tmp_path / "none.mp4")])
     assert isinstance(empty.exception, SourceError)
     nothing = CliRunner().invoke(app, [*words, ""])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -55,7 +56,9 @@ def test_single_picture_is_a_source_of_one_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut"])
-def test_unreadable_picture_is_named_with_its_place(tmp_path: Path, damage: str) -> None:
+def test_unreadable_picture_is_named_and_passed_over(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in (1, 2, 3):
         cv2.imwrite(
             str(tmp_path / f"{number}.jpg"), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
@@ -63,9 +66,20 @@ def test_unreadable_picture_is_named_with_its_place(tmp_path: Path, damage: str)
     bad = tmp_path / "2.jpg"
     content = {"text": b"hello", "empty": b"", "cut": bad.read_bytes()[:1500]}[damage]
     bad.write_bytes(content)
+    source = open_source(SourceSettings(source=str(tmp_path), fps=4))
+    frames = [source.read(), source.read()]
+    assert [(frame.index, frame.time_s) for frame in frames if frame] == [(0, 0.0), (2, 0.5)]
+    assert source.read() is None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert re.search(r"2\.jpg: expected .*; replace or remove it \(picture 2 of 3\)$", record.message)
+
+
+def test_folder_of_which_no_picture_can_be_read_fails_with_the_first(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}.jpg").touch()
     source = open_source(SourceSettings(source=str(tmp_path)))
-    assert source.read() is not None
-    with pytest.raises(SourceError, match=r"2\.jpg: expected .*\(picture 2 of 3\); replace or remove it"):
+    with pytest.raises(SourceError, match=r"1\.jpg: expected a picture, got an empty file"):
         source.read()
 
 

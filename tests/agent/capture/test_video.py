@@ -190,6 +190,18 @@ def test_file_that_is_no_video_gets_one_line(tmp_path: Path, content: bytes, got
     assert caught.value.exit_code == 66
 
 
+def test_file_with_sound_only_says_that_it_has_no_video(tmp_path: Path, ffmpeg: str) -> None:
+    sound, video, both = (tmp_path / name for name in ("sound.mp4", "video.mp4", "both.mp4"))
+    make = [ffmpeg, "-v", "error", "-f", "lavfi", "-i"]
+    subprocess.run([*make, "sine=duration=1", "-c:a", "aac", sound], check=True)
+    subprocess.run([*make, "testsrc=duration=1:size=64x48:rate=10", "-c:v", "mpeg4", video], check=True)
+    with pytest.raises(SourceError, match=r"sound\.mp4: expected a video, got sound without any"):
+        open_path(sound)
+    words = ["-i", sound, "-i", video, "-map", "0", "-map", "1", "-c", "copy", both]
+    subprocess.run([ffmpeg, "-v", "error", *words], check=True)
+    assert len(read_all(open_path(both))) == 10
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nothere\.mp4: expected a video file, got: No such file"):
         open_path(tmp_path / "nothere.mp4")
