@@ -36,7 +36,7 @@ def open_keras(path: Path, options: LoadOptions) -> tuple[Any, int]:
 
         load, extra = tf_keras.models.load_model, {"safe_mode": not options.allow_lambda}
     try:
-        return load(str(path), compile=False, **extra), version
+        model = load(str(path), compile=False, **extra)
     except MemoryError:
         raise
     except Exception as error:
@@ -50,6 +50,19 @@ def open_keras(path: Path, options: LoadOptions) -> tuple[Any, int]:
             else "save it again"
         )
         raise ModelError(str(path), f"expected a Keras {version} model, got: {first[:240]}", hint) from error
+    _compute_in_float32(model)
+    return model, version
+
+
+def _compute_in_float32(model: Any) -> None:
+    """What was trained in mixed precision has float32 weights, and TFLite no float16 convolutions."""
+    for layer in model._flatten_layers():
+        if str(layer.compute_dtype) == "float32":
+            continue
+        if hasattr(layer, "_set_dtype_policy"):  # Keras 2
+            layer._set_dtype_policy("float32")
+        else:
+            layer.dtype_policy = "float32"
 
 
 def _look_into(path: Path) -> tuple[Any, int]:

@@ -67,6 +67,12 @@ def rewrite(model: Any, where: str) -> Rewrite:
         kinds["3-D convolutions with frames as channels of 2-D ones"] = 1
     for layer in layers:
         kind = type(layer).__name__
+        if kind == "Masking" or getattr(layer, "mask_zero", False):
+            raise ModelError(
+                f"{where} layer {layer.name}",
+                "expected sequences without a mask, got steps that are left out by their values",
+                "train on sequences of one length, or without the mask, so that the model learns the padding",
+            )
         if kind in _STEPS:
             _check_input(layer, where)
             layer.call = _recurrent_call(layer, done)

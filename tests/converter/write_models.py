@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -54,3 +55,33 @@ def save_keras_3(path: Path) -> None:
     regular = keras.regularizers.L2(1e-4)
     y = keras.layers.Dense(3, activation=keras.activations.swish, kernel_regularizer=regular)(joined)
     keras.Model(x, keras.layers.BatchNormalization()(y)).save(path)
+
+
+def save_mixed(path: Path, version: int) -> None:
+    """A convolution and a dense layer, computed in float16 with weights of float32."""
+    import keras
+    import tf_keras
+
+    own: Any = keras if version == 3 else tf_keras
+    own.mixed_precision.set_global_policy("mixed_float16")
+    own.utils.set_random_seed(1)
+    layers = own.layers
+    model = own.Sequential(
+        [
+            layers.Input((12, 12, 3)),
+            layers.Conv2D(6, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4, activation="softmax", dtype="float32"),
+        ]
+    )
+    own.mixed_precision.set_global_policy("float32")
+    model.save(path)
+
+
+def save_masked(path: Path) -> None:
+    """An LSTM behind a mask."""
+    import keras
+
+    layers = keras.layers
+    keras.Sequential([layers.Input((5, 3)), layers.Masking(name="padding"), layers.LSTM(4)]).save(path)
