@@ -14,7 +14,7 @@ from agent.errors import ModelError
 from agent.records import Detections
 from agent.version import __version__
 from agent.vision.labels import read_labels
-from agent.vision.model_spec import ModelSpec, Task, load_spec, save_spec
+from agent.vision.model_spec import ModelSpec, load_spec, save_spec
 from converter.bundle import staged
 from converter.calibration.pictures import FrameChoice
 from converter.calibration.samples import Samples, load_samples
@@ -26,6 +26,7 @@ from converter.load.source import model_kind
 from converter.observe import feed, run_float
 from converter.output_roles import with_roles
 from converter.parity.datasets import ArraySet, PictureSet, detector_truth, open_dataset
+from converter.parity.guess import guessed_task
 from converter.parity.measure import Limits, Parity, Side, measure
 from converter.quantize import IntegerType, OutputType
 from converter.report.content import FileSize, Remedy, ReportContent
@@ -199,9 +200,8 @@ def _read_spec(request: Request) -> ModelSpec | None:
 
 
 def _guessed_spec(request: Request, model: FloatModel) -> ModelSpec:
-    """A spec for models that take ready arrays: named after the file, its task by its inputs and outputs."""
-    task: Task = "sequence" if model.states or len(model.outputs) > 1 else "classification"
-    return ModelSpec(name=model_files(request.model), task=task)
+    """A spec for models that take ready arrays: named after the file, its task by its outputs."""
+    return ModelSpec(name=model_files(request.model), task=guessed_task(model))
 
 
 def _with_provenance(spec: ModelSpec, request: Request) -> ModelSpec:

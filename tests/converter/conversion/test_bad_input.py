@@ -151,7 +151,7 @@ def test_failed_conversion_tells_that_the_model_beside_its_report_is_older(tmp_p
     words = [model, "--calibration", data, "-o", "out", "--no-rescue"]
     assert convert(tmp_path, *words).returncode == 0
     kept = (tmp_path / "out" / "m.tflite").read_bytes()
-    assert convert(tmp_path, *words, "--min-agreement", "1").returncode == 1
+    assert convert(tmp_path, *words, "--max-error", "0").returncode == 1
     assert (tmp_path / "out" / "m.tflite").read_bytes() == kept
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["verdict"] == "failed"
