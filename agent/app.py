@@ -16,6 +16,7 @@ from rich.console import Console
 from agent.alerts.open_incidents import OpenIncidents
 from agent.alerts.publisher import AlertPublisher, outbox_path
 from agent.alerts.snapshot import SnapshotKeeper
+from agent.alerts.topics import Topics
 from agent.alerts.track_stream import TrackStream
 from agent.assembly import build_pipeline, model_part
 from agent.camera_status import PAUSED, CameraStatus
@@ -66,6 +67,7 @@ def run_config(path: Path, *, annotate: Path | None, record: Path | None, progre
                 notifier=notifier,
                 reload=control.reload,
                 page=page,
+                former=last_good,
             )
             try:
                 summaries = app.run(control.stop)
@@ -103,6 +105,7 @@ class App:
         notifier: the service manager, which is told when all cameras run and how they do.
         reload: checks and takes the configuration anew, for the command of that name.
         page: what the live page remembers over reloads.
+        former: the configuration before a reload; what its device name retained is taken back.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class App:
         notifier: Notifier | None = None,
         reload: Callable[[], None] | None = None,
         page: PageMemory | None = None,
+        former: Config | None = None,
     ) -> None:
         self._config = config
         self._annotate = annotate
@@ -129,6 +133,7 @@ class App:
         self._notifier = notifier or Notifier({})
         self._reload = reload
         self._page = page
+        self._former = former
         self._statuses: dict[str, CameraStatus] = {}
         self._models = ModelPool(log_status)
         self.started = False
@@ -149,6 +154,8 @@ class App:
             publisher = AlertPublisher(
                 config.broker, config.outbox, config.device, config.home_assistant, config.frigate
             )
+            if self._former is not None:
+                publisher.take_back(Topics(self._former.broker.topic_root, self._former.device))
             stack.callback(lambda: publisher.close(_STOP_S if stop.is_set() else self._drain_s))
             bars = stack.enter_context(ProgressBars(self._console)) if self._progress else None
             outbox = outbox_path(config.outbox, config.device)

@@ -156,3 +156,24 @@ def test_camera_that_a_command_paused_is_told_as_paused_from_the_start(
         app.join(60)
         session.close()
     assert told[0] == "paused"
+
+
+def test_device_that_is_renamed_by_a_reload_leaves_nothing_under_its_former_name(
+    config: Config, mosquitto: Mosquitto
+) -> None:
+    App(config).run(threading.Event())
+    session = Session(BrokerSettings(url=mosquitto.url), "watcher").open()
+    kept: dict[str, bytes] = {}
+
+    def retained() -> set[str]:
+        kept.update({message.topic: message.payload for message in session.step(0.05).messages})
+        return {topic.split("/")[1] for topic, payload in kept.items() if payload}
+
+    session.subscribe("edgetrack/+/#")
+    try:
+        wait_until(lambda: retained() == {"porch"}, 60, "what the device retained")
+        renamed = config.model_copy(update={"device": "yard"})
+        App(renamed, former=config).run(threading.Event())
+        wait_until(lambda: retained() == {"yard"}, 60, "the new name alone")
+    finally:
+        session.close()
