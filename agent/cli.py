@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from pathlib import Path
-from typing import Annotated, NoReturn
 
-import typer
+try:
+    import logging
+    from pathlib import Path
+    from typing import Annotated, NoReturn
 
-from agent.classify import classify
-from agent.cli_watch import watch
-from agent.errors import ConfigError, EdgetrackError
-from agent.version import __version__
+    import typer
+
+    from agent.classify import classify
+    from agent.cli_watch import watch
+    from agent.errors import ConfigError, EdgetrackError
+    from agent.version import __version__
+except KeyboardInterrupt:  # Ctrl-C while the program loads, before `main` can catch it
+    sys.exit(130)
 
 app = typer.Typer(
     name="edgetrack-agent",

@@ -36,6 +36,8 @@ from agent.doctor.machine import (
 from agent.errors import ConfigError
 
 _ADVICE = "mend the line; `edgetrack-agent example` shows every setting"
+_OF_CONFIGURATION = ("permissions", "edge tpu", "libedgetpu", "disk")
+"""Checks of the machine against what the configuration asks for."""
 _STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
 
@@ -63,18 +65,19 @@ def diagnose(path: Path | None) -> Iterator[Finding]:
     outbox_file = outbox_path(outbox, config.device if config else "device")
     if installation.state is not None and outbox.path is None:
         outbox_file = installation.state / outbox_file.name
-    yield from run_checks(
-        {
-            "permissions": partial(check_permissions, groups),
-            "edge tpu": partial(check_edge_tpu, wanted=tpu_wanted),
-            "libedgetpu": partial(check_libedgetpu, wanted=tpu_wanted),
-            "clock": check_clock,
-            "disk": partial(check_disk, outbox_file, outbox.max_size_mb),
-            "disk wear": check_wear,
-            "heat and power": check_heat,
-            "service": partial(check_unit, installation.unit, unit),
-        }
-    )
+    checks: dict[str, Check] = {
+        "permissions": partial(check_permissions, groups),
+        "edge tpu": partial(check_edge_tpu, wanted=tpu_wanted),
+        "libedgetpu": partial(check_libedgetpu, wanted=tpu_wanted),
+        "clock": check_clock,
+        "disk": partial(check_disk, outbox_file, outbox.max_size_mb),
+        "disk wear": check_wear,
+        "heat and power": check_heat,
+        "service": partial(check_unit, installation.unit, unit),
+    }
+    if path is not None and config is None:  # what the faulty file decides is not known
+        checks = {name: check for name, check in checks.items() if name not in _OF_CONFIGURATION}
+    yield from run_checks(checks)
     if config is not None and path is not None:
         yield from run_checks(
             {

@@ -260,6 +260,26 @@ def test_version_is_that_of_the_distribution() -> None:
     assert agent("--version").stdout.strip() == f"edgetrack-agent {__version__}"
 
 
+# `edgetrack-agent` that gets Ctrl-C while it loads.
+INTERRUPTED = """
+import signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from agent.cli import main
+main()
+"""
+
+
+def test_interrupt_while_the_program_loads_is_quiet() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_output_into_a_closed_pipe_is_quiet() -> None:
     done = subprocess.run(
         f"{sys.executable} -m agent.cli example | head -1",

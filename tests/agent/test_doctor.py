@@ -103,13 +103,20 @@ def test_doctor_shows_every_fault_of_a_configuration_and_still_looks_at_the_mach
     faults = [f for f in findings if f.check == "configuration"]
     assert len(faults) == 2
     assert all(f.level is Level.FAIL for f in faults)
-    assert {"python", "clock", "disk", "service"} <= {f.check for f in findings}
+    checks = {f.check for f in findings}
+    assert {"python", "clock", "disk wear", "service"} <= checks
+    assert not checks & {"disk", "permissions", "edge tpu", "libedgetpu"}, "the faulty file decides these"
+    assert not [finding for finding in findings if "outbox" in finding.found]
 
 
 def test_doctor_without_configuration_works_on_any_machine() -> None:
     done = doctor("--json")
     assert done.returncode == 0, done.stdout
     assert not [row for row in json.loads(done.stdout)["findings"] if row["level"] == "fail"]
+
+
+def test_doctor_without_configuration_looks_at_the_default_places() -> None:
+    assert {"disk", "permissions", "edge tpu"} <= {finding.check for finding in diagnose(None)}
 
 
 def test_check_that_fails_itself_ends_none_of_the_others() -> None:
