@@ -58,15 +58,21 @@ class ClassifierShape:
             )
 
 
-def build_classifier(shape: ClassifierShape) -> Any:
-    """The Keras model, weights at random: (B, H, W, 1 or 3) float32 in -1..1 to (B, C) probabilities."""
+def build_classifier(shape: ClassifierShape, momentum: float = 0.95) -> Any:
+    """The Keras model, weights at random: (B, H, W, 1 or 3) float32 in -1..1 to (B, C) probabilities.
+
+    Args:
+        shape: of the network.
+        momentum: 0..1, of the statistics of batches that are used after training; the fewer steps there are,
+            the smaller.
+    """
     import keras
 
     layers = keras.layers
 
     def conv(x: Any, channels: int, stride: int, name: str) -> Any:
         x = layers.Conv2D(channels, 3, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
-        x = layers.BatchNormalization(momentum=0.95, name=f"{name}_bn")(x)
+        x = layers.BatchNormalization(momentum=momentum, name=f"{name}_bn")(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x)
 
     picture = keras.Input(

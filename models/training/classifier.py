@@ -134,12 +134,15 @@ def _trainer(settings: ClassifierTraining, data: ClassificationSet) -> tuple[Cla
         data.labels, width, height, channels == 1, settings.stem, settings.stages, settings.blocks,
         settings.dropout,
     )  # fmt: skip
+    steps = len(data) // settings.batch_size
     schedule = Schedule(
-        settings.epochs, len(data) // settings.batch_size, settings.learning_rate, settings.weight_decay,
+        settings.epochs, steps, settings.learning_rate, settings.weight_decay,
         settings.patience,
     )  # fmt: skip
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
-    return shape, Fit(build_classifier(shape), loss, schedule)
+    # Else the statistics of a small data set's batches would still be those from before training.
+    momentum = float(np.clip(1.0 - 4.0 / steps, 0.5, 0.95))
+    return shape, Fit(build_classifier(shape, momentum), loss, schedule)
 
 
 def _batches(

@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.records import ImageArray, IntArray
+from tests.models.printed_digits import printed_digits
 
 ROOT = Path(__file__).parents[2]
-FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX)
 
 
 def _readme_commands() -> list[list[str]]:
@@ -27,19 +26,6 @@ def _readme_commands() -> list[list[str]]:
     ]
     lines = block.replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True) for line in lines if line.strip()]
-
-
-def _digits(count: int, seed: int) -> tuple[ImageArray, IntArray]:
-    """(N, 28, 28) uint8 noisy printed digits, and which they are."""
-    rng = np.random.default_rng(seed)
-    digits = rng.integers(0, 10, count)
-    images = np.zeros((count, 28, 28), np.uint8)
-    for image, digit in zip(images, digits.tolist(), strict=True):
-        font, scale = FONTS[rng.integers(len(FONTS))], float(rng.uniform(0.7, 0.9))
-        place = (int(rng.integers(3, 9)), int(rng.integers(20, 25)))
-        cv2.putText(image, str(digit), place, font, scale, 255, 2)
-    noisy = images + rng.normal(0, 12, images.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8), digits
 
 
 def _option(words: list[str], name: str) -> str:
@@ -58,7 +44,7 @@ def test_the_readmes_classifier_example_runs(tmp_path: Path) -> None:
     ]
     shutil.copytree(ROOT / "models" / "training" / "configs", tmp_path / "models" / "training" / "configs")
     for name, count, seed in (("mnist_train.npz", 2000, 0), ("mnist_test.npz", 200, 1)):
-        x, y = _digits(count, seed)
+        x, y = printed_digits(count, seed)
         np.savez(tmp_path / name, x=x, y=y)
     folder = Path(sys.executable).parent
     said: dict[str, str] = {}
@@ -66,7 +52,7 @@ def test_the_readmes_classifier_example_runs(tmp_path: Path) -> None:
         if "classify" in words:
             pictures = tmp_path / _option(words, "--source")
             pictures.mkdir()
-            for number, (image, digit) in enumerate(zip(*_digits(20, 2), strict=True)):
+            for number, (image, digit) in enumerate(zip(*printed_digits(20, 2), strict=True)):
                 cv2.imwrite(str(pictures / f"{number}-{digit}.png"), image)
         small = ["--set", "batch_size=32", "--set", "epochs=4"] if words[1] == "train" else []
         done = subprocess.run(

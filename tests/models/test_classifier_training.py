@@ -11,6 +11,7 @@ from agent.errors import DataError, ModelError
 from agent.vision.model_spec import load_spec
 from models.training.classifier import train_classifier
 from models.training.classifier_settings import ClassifierTraining
+from tests.models.printed_digits import printed_digits
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,22 @@ def test_training_tells_stripes_apart(stripes: Path, tmp_path: Path) -> None:
     assert spec.labels == ("up", "flat", "slant")
     assert spec.input is not None
     assert (spec.input.width, spec.input.height, spec.input.colour) == (16, 16, "gray")
+
+
+def test_few_steps_are_enough_for_the_statistics_of_batches(tmp_path: Path) -> None:
+    """Thirty steps; with those that suit thousands the network would answer by chance."""
+    for name, count, seed in (("train", 600, 1), ("held_out", 200, 2)):
+        images, digits = printed_digits(count, seed)
+        np.savez(tmp_path / f"{name}.npz", x=images, y=digits)
+    settings = {
+        "held_out": tmp_path / "held_out.npz",
+        "stem": 12,
+        "stages": (24, 48),
+        "epochs": 3,
+        "erase": 0.0,
+    }
+    done = train_classifier(_settings(tmp_path / "train.npz", tmp_path / "run", batch_size=60, **settings))
+    assert done.accuracy >= 0.4
 
 
 class _PowerCutError(Exception):
