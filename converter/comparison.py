@@ -86,6 +86,7 @@ def compare(request: CompareRequest, progress: Progress | None = None) -> Report
         # A file with equalised channels differs from its original within, and does the same.
         causes = _causes(layers) if parity.failures else []
         warnings = (
+            *parity.doubts,
             *causes,
             *(f"stays in float: {island.text}" for island in float_islands(int8_file.main)),
             *(f"{own.tensor}: {own.text}; {own.advice}" for own in scale_warnings(int8_file.main)),

@@ -144,6 +144,7 @@ def convert(request: Request, progress: Progress | None = None) -> Result:
             dataset,
             difference,
             request.limits,
+            on_calibration=request.evaluate is None,
         )
         tell("layers, latency and report", 0, 0)
         report = conversion_report(outcome, request.command, request.seed)
@@ -240,7 +241,8 @@ def _dataset(request: Request, samples: Samples) -> PictureSet | ArraySet:
         return open_dataset(request.evaluate, every=request.every, limit=request.max_evaluated)
     if samples.pictures is not None:
         return PictureSet(f"{samples.source} (calibration)", samples.pictures.names, samples.pictures.each)
-    return open_dataset(request.calibration, limit=request.max_samples)
+    dataset = open_dataset(request.calibration, limit=request.max_samples)
+    return replace(dataset, name=f"{dataset.name} (calibration)")
 
 
 def _check_original(loaded: Loaded, samples: Samples, where: Path) -> float:

@@ -59,6 +59,20 @@ class Outcome:
     dataset: PictureSet | ArraySet
     original_difference: float
     limits: Limits
+    on_calibration: bool = False
+    """Nothing but the calibration samples to measure on."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why what was measured shows less than it seems."""
+        if not self.on_calibration or not self.samples.doubts:
+            return self.best.parity.doubts
+        kind = " and ".join(self.samples.doubts)
+        own = f"that was measured on the {self.samples.count} calibration samples alone, which are {kind}"
+        return (
+            *self.best.parity.doubts,
+            f"{own}: of others nothing is shown (give varied ones, or --evaluate)",
+        )
 
 
 def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportContent:
@@ -100,7 +114,8 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
     return ReportContent(
         title=outcome.spec.name,
         verdict="passed" if passed else "failed",
-        summary=_summary(best.parity.accuracy, passed),
+        summary=_summary(best.parity.accuracy, passed, outcome.doubts),
+        doubts=outcome.doubts,
         facts=tuple(facts),
         accuracy=best.parity.accuracy,
         sizes=(
@@ -127,16 +142,19 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
     )
 
 
-def _summary(accuracy: tuple[Accuracy, ...], passed: bool) -> str:
+def _summary(accuracy: tuple[Accuracy, ...], passed: bool, doubts: tuple[str, ...]) -> str:
     told = []
     for row in accuracy:
         if row.max_drop is None:
             continue
         value = f"{row.metric} {row.int8_value:.4f}"
         value += f" (float {row.float_value:.4f})" if row.float_value is not None else ""
-        told.append(value + (", too low" if row.failed else ""))
+        wrong = "too low" if row.higher_is_better else "too high"
+        told.append(value + (f", {wrong}" if row.failed else ""))
     start = "the int8 model does its job" if passed else "the int8 model lost too much, so none was written"
-    return f"{start}: {'; '.join(told)}"
+    if passed and doubts:
+        start = "the int8 model loses no more than allowed"
+    return "; but ".join([f"{start}: {'; '.join(told)}", *doubts])
 
 
 def _ranges(engine: Engine, best: Candidate) -> tuple[ActivationRange, ...]:

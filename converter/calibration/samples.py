@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,14 @@ from converter.calibration.pictures import (
     video_pictures,
 )
 from converter.calibration.recording import RECORDING_SUFFIX, recorded_pictures
+from converter.calibration.variety import (
+    MIN_SAMPLES,
+    constant_inputs,
+    is_few,
+    is_uniform,
+    refuse_constant,
+)
 from converter.load.float_model import ONLY_INPUT, FloatInputs, bound
-
-MIN_SAMPLES = 32
-"""Below this single pictures decide on ranges; 100 and more are usual."""
-MIN_VARIETY = 0.1
-"""Spread between samples over spread within them; a camera that looks at a wall has less."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Samples:
         warnings: too few, too uniform, unreadable pictures.
         each: yields them, by input name (`ONLY_INPUT` where the source names none).
         pictures: the pictures themselves; None for arrays.
+        doubts: "few", "nearly the same": why agreement on them shows little.
+        constant: flat value of the inputs that have the same one in all samples, by name.
     """
 
     source: str
@@ -47,15 +51,22 @@ class Samples:
     warnings: tuple[str, ...]
     each: Callable[[], Iterator[FloatInputs]]
     pictures: Pictures | None = None
+    doubts: tuple[str, ...] = ()
+    constant: Mapping[str, float] = field(default_factory=dict)
 
     def bound(self, inputs: Sequence[str], states: Sequence[str] = ()) -> Callable[[], Iterator[FloatInputs]]:
         """The same under a model's input names.
 
         Raises:
-            DataError: the samples name inputs that the model has not, or leave out one of several.
+            DataError: the samples name inputs that the model has not, leave out one of several, or hold one
+                that never varies; a single number may stay as it is.
         """
         needed = [name for name in inputs if name not in states]
-        bound(next(self.each()), needed, self.source)
+        first = bound(next(self.each()), needed, self.source)
+        flat = {name: value for name, value in self.constant.items() if name in needed}
+        refuse_constant(
+            {name: value for name, value in flat.items() if first[name].size > 1}, self.count, self.source
+        )
         return lambda: (bound(sample, needed, self.source) for sample in self.each())
 
 
@@ -92,7 +103,7 @@ def load_samples(
         video: that a recording was made of, or its folder of pictures.
 
     Raises:
-        DataError: nothing there that can be read, or arrays that do not fit each other.
+        DataError: nothing there that can be read, arrays that do not fit each other, or nothing that varies.
         ModelError: pictures without a spec.
     """
     if not path.exists():
@@ -118,9 +129,15 @@ def load_samples(
         samples = Samples(
             path.name, pictures.count, pictures.warnings, lambda: preprocess(pictures.each(), spec), pictures
         )
-    return Samples(
-        samples.source, samples.count, (*samples.warnings, *_doubts(samples)), samples.each, samples.pictures
-    )
+    flat = constant_inputs(samples.each() if samples.pictures is None else _shown(samples.pictures))
+    if len(flat) == len(next(samples.each())):
+        refuse_constant(flat, samples.count, str(path))
+    return _with_doubts(replace(samples, constant=flat))
+
+
+def _shown(pictures: Pictures) -> Iterator[dict[str, ImageArray]]:
+    """Pictures before the letterbox gives all of them an edge."""
+    return ({ONLY_INPUT: image[None]} for image in pictures.each())
 
 
 def _pictures(path: Path, max_samples: int, frames: FrameChoice, video: Path | None) -> Pictures:
@@ -137,27 +154,19 @@ def _pictures(path: Path, max_samples: int, frames: FrameChoice, video: Path | N
     return folder_pictures(path, max_samples)
 
 
-def _doubts(samples: Samples) -> list[str]:
-    """Warnings about too few or too uniform samples."""
-    doubts = []
-    if samples.count < MIN_SAMPLES:
-        doubts.append(
+def _with_doubts(samples: Samples) -> Samples:
+    """The same, with a warning where they are too few or too uniform."""
+    doubts, warnings = [], []
+    if is_few(samples.count):
+        doubts.append("few")
+        warnings.append(
             f"{samples.count} calibration samples: single ones decide on the ranges; give "
             f"{MIN_SAMPLES} or more, better 100"
         )
-    # A thinned copy of each sample is enough to see whether they differ.
-    rows = [
-        np.concatenate([array.reshape(-1)[:: max(array.size // 4096, 1)] for array in sample.values()])
-        for _, sample in zip(range(256), samples.each(), strict=False)
-    ]
-    if len({row.size for row in rows}) > 1 or not rows:
-        return doubts
-    table = np.stack(rows).astype(np.float64)
-    within = float(table.std())
-    between = float(np.sqrt(table.var(axis=0).mean()))
-    if len(rows) > 1 and between <= MIN_VARIETY * max(within, 1e-12):
-        doubts.append(
+    if is_uniform(samples.each()):
+        doubts.append("nearly the same")
+        warnings.append(
             "the calibration samples are nearly the same: ranges will fit this one scene "
             "only; give pictures of different places and times"
         )
-    return doubts
+    return replace(samples, warnings=(*samples.warnings, *warnings), doubts=tuple(doubts))

@@ -179,7 +179,7 @@ def print_outcome(report: ReportContent, files: tuple[Path, ...]) -> None:
     warnings = (*(report.calibration.warnings if report.calibration else ()), *report.warnings)
     for warning in warnings[:10]:
         console.print(escape(f"warning: {warning}"))
-    colour = "red" if report.verdict == "failed" else "green"
+    colour = "red" if report.verdict == "failed" else "yellow" if report.doubts else "green"
     console.print(f"[{colour}]{escape(report.summary)}[/{colour}]")
     for path in files:
         console.print(escape(str(path)))

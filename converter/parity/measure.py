@@ -16,6 +16,7 @@ from agent.vision.model_spec import ModelSpec
 from converter.calibration.samples import preprocess
 from converter.load.float_model import FloatInputs
 from converter.parity.agreement import relative_error, top1
+from converter.parity.class_doubts import class_doubts
 from converter.parity.datasets import ArraySet, PictureSet, detector_truth
 from converter.parity.detection import detect_all
 from converter.parity.detection_rows import agreement_rows, precision_rows
@@ -57,11 +58,13 @@ class Parity:
     Args:
         accuracy: rows for the report, of which at least one is judged.
         float_detections, int8_detections: of a detector, by picture; empty otherwise.
+        doubts: why the measures show less than they seem.
     """
 
     accuracy: tuple[Accuracy, ...]
     float_detections: tuple[Detections, ...] = ()
     int8_detections: tuple[Detections, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def failures(self) -> list[Accuracy]:
@@ -111,7 +114,7 @@ def _measured(
     outputs = _outputs(reference, dataset, progress, "float"), _outputs(int8, dataset, progress, "int8")
     count = len(outputs[0])
     if int8.spec.task == "classification" or _is_classifier(outputs[0]):
-        return Parity(_measure_classes(dataset, *outputs, int8.spec.labels, limits))
+        return _measure_classes(dataset, *outputs, int8.spec.labels, limits)
     if int8.spec.task == "embedding":
         cosines = [_cosine(a[0], b[0]) for a, b in zip(*outputs, strict=True)]
         value = float(np.mean(cosines))
@@ -217,17 +220,19 @@ def _measure_classes(
     int8: Sequence[Sequence[FloatArray]],
     labels: Sequence[str],
     limits: Limits,
-) -> tuple[Accuracy, ...]:
+) -> Parity:
     first, second = (np.array([top1(own[0]) for own in outputs]) for outputs in (reference, int8))
     truth = _true_classes(dataset, labels)
     agreement = float((first == second).mean())
-    rows = []
+    rows: list[Accuracy] = []
+    doubts: list[str] = []
     if truth is not None:
+        doubts = class_doubts(first, truth, max(reference[0][0].size, 2))
         before, after = (float((found == truth).mean()) for found in (first, second))
         rows.append(Accuracy("top-1", dataset.name, len(first), before, after, max_drop=limits.max_drop))
     judged = None if _can_fail(rows) else 1 - limits.min_agreement
     rows.append(Accuracy("top-1 agreement", dataset.name, len(first), None, agreement, max_drop=judged))
-    return tuple(rows)
+    return Parity(tuple(rows), doubts=tuple(doubts))
 
 
 def _true_classes(dataset: PictureSet | ArraySet, labels: Sequence[str]) -> NDArray[Any] | None:

@@ -255,6 +255,7 @@ class ReportContent:
         layers: from `converter.layer_error.layer_errors`.
         edgetpu: from `converter.edgetpu.verdict.judge`, of the int8 model.
         warnings: anything else the user must know.
+        doubts: why what was measured shows less than it seems; `summary` tells them.
     """
 
     title: str
@@ -272,3 +273,4 @@ class ReportContent:
     examples: tuple[ExamplePicture, ...] = ()
     runtimes: RuntimeComparison | None = None
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()

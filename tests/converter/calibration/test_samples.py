@@ -52,6 +52,44 @@ def test_uniform_samples_are_warned_of(tmp_path: Path) -> None:
     assert any("nearly the same" in text for text in load_samples(path, None, 100).warnings)
 
 
+def black(folder: Path) -> Path:
+    """Pictures that the letterbox gives grey edges, but that show nothing."""
+    folder.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(folder / f"{i}.png"), np.zeros((30, 90, 3), np.uint8))
+    return folder
+
+
+def test_samples_without_any_variation_are_refused(tmp_path: Path) -> None:
+    flat = np.zeros((40, 3, 8, 8), np.float32)
+    flat[:, 1] = 0.5  # a colour, as mean and std may make one of black
+    for make in (
+        lambda: _npz(tmp_path, x=np.zeros((40, 28, 28), np.float32)),
+        lambda: _npz(tmp_path, x=flat),
+        lambda: black(tmp_path / "black"),
+    ):
+        with pytest.raises(DataError, match=r"expected samples that vary, got the same flat value \(0\)"):
+            load_samples(make(), SPEC, 100)
+
+
+def test_one_value_that_differs_is_variation(tmp_path: Path) -> None:
+    values = np.zeros((40, 28, 28), np.float32)
+    values[39, 5, 5] = 1.0
+    assert load_samples(_npz(tmp_path, x=values), None, 100).constant == {}
+
+
+def test_one_of_several_inputs_may_only_be_flat_if_it_is_a_number_or_a_state(tmp_path: Path) -> None:
+    count = 40
+    path = _npz(
+        tmp_path, x=RNG.normal(size=(count, 8)), mask=np.ones((count, 8)), rate=np.full((count, 1), 16e3)
+    )
+    samples = load_samples(path, None, 100)
+    assert len(list(samples.bound(["x", "rate"])())) == count
+    assert len(list(samples.bound(["x", "mask", "rate"], ["mask"])())) == count
+    with pytest.raises(DataError, match=r"x\.npz input mask: expected samples that vary"):
+        samples.bound(["x", "mask", "rate"])
+
+
 def test_unreadable_picture_is_named_and_left_out(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "p", 2)
     (folder / "broken.jpg").write_bytes(b"no picture")

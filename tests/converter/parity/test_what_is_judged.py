@@ -57,8 +57,12 @@ def test_labels_of_other_pictures_are_no_truth(street: Side, pictures: Path) -> 
 def test_conversion_says_so_before_it_begins(pictures: Path) -> None:
     model = pictures / "m.onnx"
     model.write_bytes(b"never opened")
-    evaluated = pictures / "images" / "val"
-    request = Request(model, evaluated, pictures / "out", spec=ARTEFACTS / "street.json", evaluate=evaluated)
+    evaluated, varied = pictures / "images" / "val", pictures / "varied"
+    varied.mkdir()
+    for number in range(COUNT):
+        noise = np.random.default_rng(number).integers(0, 256, (96, 128, 3), np.uint8)
+        cv2.imwrite(str(varied / f"{number}.png"), noise)
+    request = Request(model, varied, pictures / "out", spec=ARTEFACTS / "street.json", evaluate=evaluated)
     with pytest.raises(DataError, match="got 3 pictures without one"):
         convert(request)
 

@@ -1,0 +1,63 @@
+"""The last line of a conversion: what was shown, and what was not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.converter.conversion.test_command_line import run
+from tests.converter.parity.test_guessed_task import write_model
+
+RNG = np.random.default_rng(5)
+
+
+def told(folder: Path, *words: str | Path) -> str:
+    """What `convert` prints of a model with ten classes that nobody trained, in one line."""
+    model = write_model(folder / "m.onnx", 10, "Tanh", (1, 10))
+    result = run("convert", model, *words, "-o", folder / "out", "-q")
+    assert result.returncode == 0, result.stderr
+    return " ".join(result.stdout.split())
+
+
+@pytest.mark.slow
+def test_agreement_on_few_calibration_samples_alone_is_no_proof(tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", x=RNG.normal(0, 0.3, size=(8, 8)).astype(np.float32))
+    text = told(tmp_path, "--calibration", tmp_path / "few.npz")
+    assert "the int8 model loses no more than allowed: top-1 agreement 1.0000; but that was measured" in text
+    assert "on the 8 calibration samples alone, which are few: of others nothing is shown" in text
+    assert "does its job" not in text
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["verdict"], len(report["doubts"])) == ("passed", 1)
+    assert 'class="badge doubted"' in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_model_at_chance_and_missing_classes_are_told(tmp_path: Path) -> None:
+    values = RNG.normal(0, 0.3, size=(120, 8)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=values)
+    np.savez(tmp_path / "test.npz", x=values, y=np.arange(120) % 5)
+    text = told(
+        tmp_path,
+        "--calibration",
+        tmp_path / "x.npz",
+        "--evaluate",
+        tmp_path / "test.npz",
+        "--max-drop",
+        "1",
+        "--min-agreement",
+        "0",
+    )
+    assert "but the float model itself is near chance" in text
+    assert "but 5 of 10 classes have no sample" in text
+    assert "does its job" not in text
+
+
+@pytest.mark.slow
+def test_enough_varied_samples_leave_no_doubt(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=RNG.normal(0, 0.3, size=(120, 8)).astype(np.float32))
+    text = told(tmp_path, "--calibration", tmp_path / "x.npz")
+    assert "the int8 model does its job: top-1 agreement" in text
+    assert "but" not in text
