@@ -14,6 +14,25 @@ from pathlib import Path
 from agent.errors import StorageError
 
 
+def check_output(output: Path) -> None:
+    """Try whether a bundle can be written, and leave nothing behind: before anything that takes time.
+
+    Raises:
+        StorageError: it cannot.
+    """
+    places = [output] if output.exists() else []
+    above = output.parent
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    for place in (*places, above):
+        if not place.is_dir():
+            raise StorageError(str(place), "expected a folder, got a file", "choose another --output")
+        try:
+            Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=place)).rmdir()
+        except OSError as error:
+            raise _storage_error(output, error) from error
+
+
 @contextmanager
 def staged(output: Path) -> Iterator[Path]:
     """A folder beside `output` to write into; when the block ends well its files are moved in, each by a
@@ -46,6 +65,10 @@ def staged(output: Path) -> Iterator[Path]:
                 path.replace(output / path.name)
         except OSError as error:
             raise _storage_error(output, error) from error
+        except StorageError as error:  # of a part that names the folder which it was given
+            if isinstance(error.__cause__, OSError):
+                raise _storage_error(output, error.__cause__) from error
+            raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -72,9 +95,12 @@ def is_full(error: OSError) -> bool:
 
 
 def _storage_error(output: Path, error: OSError) -> StorageError:
-    hint = "make room and convert again; nothing was written" if is_full(error) else "choose another --output"
+    """Names the folder that the user chose: the one that the fault is in is gone by then."""
+    hint = "make room and convert again" if is_full(error) else "choose another --output"
     return StorageError(
-        str(error.filename or output), f"expected a place to write to, got: {error.strerror or error}", hint
+        str(output),
+        f"expected a place to write to, got: {error.strerror or error}",
+        f"{hint}; nothing was written",
     )
 
 

@@ -15,7 +15,7 @@ from agent.records import Detections
 from agent.version import __version__
 from agent.vision.labels import read_labels
 from agent.vision.model_spec import ModelSpec, load_spec, save_spec
-from converter.bundle import staged
+from converter.bundle import check_output, staged
 from converter.calibration.pictures import FrameChoice
 from converter.calibration.samples import Samples, load_samples
 from converter.conversion_report import Outcome, conversion_report
@@ -90,6 +90,7 @@ def convert(request: Request, progress: Progress | None = None) -> Result:
     """
     tell = progress or (lambda stage, done, of: None)
     model_kind(request.model)  # before anything that takes time
+    check_output(request.output)
     compiler = find_compiler(request.compiler)
     spec = _read_spec(request)
     samples = load_samples(

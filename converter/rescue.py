@@ -127,6 +127,5 @@ def rescue(
 
 def _compared(before: Parity, after: Parity) -> tuple[str, float, float]:
     """The judged measure that is worst before, with both values."""
-    judged = [i for i, row in enumerate(before.accuracy) if row.max_drop is not None]
-    worst = max(judged or [0], key=lambda i: before.accuracy[i].drop or 0.0)
+    worst = before.worst
     return before.accuracy[worst].metric, before.accuracy[worst].int8_value, after.accuracy[worst].int8_value

@@ -74,7 +74,12 @@ class Parity:
     @property
     def margin(self) -> float:
         """By how much the worst judged row is within what is allowed; negative when it is not."""
-        return min(row.margin for row in self.accuracy)
+        return self.accuracy[self.worst].margin
+
+    @property
+    def worst(self) -> int:
+        """Place of the judged row that is worst."""
+        return min(range(len(self.accuracy)), key=lambda i: self.accuracy[i].margin)
 
 
 def measure(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from agent.errors import StorageError
 from converter import bundle
-from converter.bundle import staged
+from converter.bundle import check_output, staged
+from converter.conversion import Request, convert
+from converter.report.content import ReportContent
+from converter.report.page import write_report
 
 
 def test_files_appear_together_and_old_ones_stay_until_then(tmp_path: Path) -> None:
@@ -78,7 +82,7 @@ def test_full_disk_is_one_line_and_no_bundle(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(bundle, "_flush", full)
     with (
-        pytest.raises(StorageError, match="No space left on device; make room"),
+        pytest.raises(StorageError, match="No space left on device; make room and convert again; nothing"),
         staged(tmp_path / "out") as folder,
     ):
         (folder / "model.tflite").write_bytes(b"new")
@@ -89,3 +93,40 @@ def test_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(StorageError, match="expected a folder, got a file"), staged(tmp_path / "out"):
         pass
+
+
+def test_full_disk_under_the_report_names_the_folder_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *args: object, **kwargs: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    line = re.escape(f"{tmp_path / 'out'}: expected a place to write to, got: No space left on device; make")
+    with (
+        pytest.raises(StorageError, match=f"^{line}.*nothing was written$"),
+        staged(tmp_path / "out") as folder,
+    ):
+        write_report(ReportContent("m", "passed", "s"), folder)
+
+
+def test_place_that_cannot_be_written_is_known_before_anything_is_read(tmp_path: Path) -> None:
+    model, data, file = tmp_path / "m.onnx", tmp_path / "none.npz", tmp_path / "file"
+    model.write_bytes(b"never opened")
+    file.write_text("a file")
+    for output, line in (
+        (file, "file: expected a folder, got a file"),
+        (file / "below" / "it", "file: expected a folder, got a file"),
+        (Path("/proc/x"), "/proc/x: expected a place to write to, got: "),
+    ):
+        with pytest.raises(StorageError, match=re.escape(line)):
+            convert(Request(model, data, output))
+    assert {path.name for path in tmp_path.iterdir()} == {"m.onnx", "file"}
+
+
+def test_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    check_output(there)
+    check_output(tmp_path / "new" / "and" / "below")
+    assert (list(tmp_path.iterdir()), list(there.iterdir())) == ([there], [])

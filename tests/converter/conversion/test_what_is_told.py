@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.converter.conversion.test_command_line import run
 from tests.converter.parity.test_guessed_task import write_model
@@ -61,3 +64,32 @@ def test_enough_varied_samples_leave_no_doubt(tmp_path: Path) -> None:
     text = told(tmp_path, "--calibration", tmp_path / "x.npz")
     assert "the int8 model does its job: top-1 agreement" in text
     assert "but" not in text
+
+
+def write_far_output(path: Path) -> Path:
+    """Two outputs; the second lies so far from zero that int8 codes cannot tell its values apart."""
+    weights = np.random.default_rng(0).normal(0, 0.4, size=(8, 8)).astype(np.float32)
+    constants = {"w": weights, "far": np.full(8, 1000, np.float32)}
+    chain = ["x", *(f"h{number}" for number in range(8)), "y"]
+    nodes = [
+        helper.make_node("MatMul", [before, "w"], [after]) for before, after in itertools.pairwise(chain)
+    ]
+    graph = helper.make_graph(
+        [*nodes, helper.make_node("Add", ["y", "far"], ["z"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in ("y", "z")],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+@pytest.mark.slow
+def test_output_at_fault_is_the_one_that_is_told_of(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=RNG.normal(0, 0.3, size=(120, 8)).astype(np.float32))
+    model = write_far_output(tmp_path / "m.onnx")
+    result = run("convert", model, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "out", "-q")
+    lines = result.stdout.splitlines()
+    tried = [line for line in lines if line.startswith("tried ")]
+    assert tried and all("relative error of output 1" in line for line in tried), result.stderr
