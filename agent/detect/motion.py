@@ -15,6 +15,8 @@ LABEL = "motion"
 SCORE_LEVELS = (0.5, 0.5, 0.5)
 """Whatever moves and is large enough is an object."""
 _MIN_FILL = 0.15  # of a box: what holds less moving pixels is noise strung together
+_STACK_GAP = 0.08  # of the height of both together, between parts of one object above each other
+_STACK_OVERLAP = 0.5  # of the narrower one's width, that parts of one object share
 
 
 class MotionFinder:
@@ -111,9 +113,42 @@ class MotionFinder:
         box_areas = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1.0)
         fill = np.minimum(moving / box_areas, 1.0).astype(np.float32)
         kept = (box_areas >= self._least_area * mask.size) & (fill >= _MIN_FILL)
+        boxes, moved = join_parts(boxes[kept], moving[kept].astype(np.float32))
+        fill = np.minimum(moved / np.maximum(areas(boxes), 1.0), 1.0).astype(np.float32)
         scale = np.array([frame_size[0] / width, frame_size[1] / height] * 2, np.float32)
-        boxes = boxes[kept] * scale
-        return Detections(boxes, 0.5 + fill[kept] / 2, np.zeros(len(boxes), np.int64))
+        boxes = boxes * scale
+        return Detections(boxes, 0.5 + fill / 2, np.zeros(len(boxes), np.int64))
+
+
+def join_parts(boxes: FloatArray, moving: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Join boxes that are parts of one object: one inside another, or one closely above another.
+
+    An edge of the background behind a person cuts a figure across, so that head, body and legs come apart.
+    What stands side by side with a gap stays apart.
+
+    Args:
+        boxes: (N, 4) float32, xyxy.
+        moving: (N,) float32, moving pixels in each.
+
+    Returns:
+        (M, 4) and (M,) float32, M <= N: boxes around the parts, and the sums of their pixels.
+    """
+    while len(boxes) > 1:
+        low, high = boxes[:, None], boxes[None]
+        wide = boxes[:, 2] - boxes[:, 0]
+        shared = np.minimum(low[..., 2:], high[..., 2:]) - np.maximum(low[..., :2], high[..., :2])
+        together = np.maximum(low[..., 3], high[..., 3]) - np.minimum(low[..., 1], high[..., 1])
+        across = shared[..., 0] >= _STACK_OVERLAP * np.minimum(wide[:, None], wide[None])
+        near = -shared[..., 1] <= _STACK_GAP * together
+        one = np.triu(across & near, 1)
+        if not one.any():
+            break
+        first, second = np.argwhere(one)[0]
+        boxes[first, :2] = np.minimum(boxes[first, :2], boxes[second, :2])
+        boxes[first, 2:] = np.maximum(boxes[first, 2:], boxes[second, 2:])
+        moving[first] += moving[second]
+        boxes, moving = np.delete(boxes, second, axis=0), np.delete(moving, second)
+    return boxes, moving
 
 
 class MotionDetector:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agent.detect.detector import open_detector
-from agent.detect.motion import MotionFinder
+from agent.detect.motion import MotionFinder, join_parts
 from agent.detect.settings import DetectorSettings, MotionSettings
 from agent.geometry.boxes import iou_matrix
 from agent.records import Detections, Frame
@@ -183,6 +183,26 @@ def test_parts_that_nearly_touch_are_one_object():
     still, moved = [frame(n) for n in range(12)], [frame(n, *boxes) for n in range(12, 20)]
     assert {len(found) for found in run(still + moved, merge_gap=0.02)[13:]} == {1}
     assert {len(found) for found in run(still + moved, merge_gap=0.0)[13:]} == {2}
+
+
+def test_parts_above_each_other_are_one_object_and_neighbours_are_not():
+    head, body, neighbour = [100, 20, 120, 40], [95, 43, 125, 100], [130, 20, 160, 100]
+    boxes, moving = join_parts(np.float32([head, body, neighbour]), np.float32([300, 1000, 2000]))
+    assert boxes.tolist() == [[95, 20, 125, 100], neighbour]
+    assert moving.tolist() == [1300, 2000]
+    far = np.float32([[100, 0, 120, 20], [100, 60, 120, 80]])
+    assert len(join_parts(far, np.float32([1, 1]))[0]) == 2
+
+
+def test_dark_clothes_are_no_shadow_in_a_picture_without_colour():
+    def grey(n: int) -> Frame:
+        image = np.repeat(frame(n).image[:, :, :1], 3, axis=2)
+        if n > 10:
+            left = 4 * n
+            image[60:120, left : left + 40] = (image[60:120, left : left + 40] * 0.65).astype(np.uint8)
+        return Frame(image, n / FPS, 0.0, n)
+
+    assert all(len(found) == 1 for found in run([grey(n) for n in range(40)])[13:])
 
 
 def test_a_frame_of_another_size_starts_a_new_background():
