@@ -15,10 +15,15 @@ from converter.load.float_model import FloatInputs, FloatModel
 from converter.observe import Activation, feed, observe, run_float
 from converter.quantize import IntegerType, OutputType
 from converter.ranges import RangeMethod, choose_ranges, join_ranges, limit_ranges
+from converter.runtime_check import check_loads
 from converter.tflite_edit.activations import logistic_limits
+from converter.tflite_edit.dense_rows import with_rows_as_pictures
 from converter.tflite_edit.edit import EditableModel
+from converter.tflite_edit.scale_ratios import widened
 from converter.tflite_edit.silu import silu_limits
 from converter.worker import Worker
+
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 Progress = Callable[[str, int, int], None]
 """(stage, done, of)."""
@@ -87,9 +92,9 @@ class Engine:
         self._samples, self._worker, self._progress = samples, worker, progress
         self._types = input_type, output_type
         self._count = 0
-        self.content = model.content
+        self.content = with_rows_as_pictures(model.content)
         self._observed: dict[int, Activation] | None = None
-        edited = EditableModel(model.content)
+        edited = EditableModel(self.content)
         self.limits: dict[int, tuple[float, float]] = {**logistic_limits(edited), **silu_limits(edited)}
         """Bounds of single activations beyond which nothing depends on their value."""
         self.float_path = folder / "float.tflite"
@@ -131,13 +136,12 @@ class Engine:
         """Write an int8 file.
 
         Raises:
-            ModelError: the quantiser failed or crashed.
+            ModelError: the quantiser failed or crashed, or the runtime does not load what it made.
         """
         edited = EditableModel(self.content)
-        ranges = join_ranges(
-            limit_ranges(choose_ranges(self.activations, how.ranges), self.limits), self._state_groups(edited)
-        )
-        edited.set_ranges(ranges)
+        states = self._state_groups(edited)
+        ranges = join_ranges(limit_ranges(choose_ranges(self.activations, how.ranges), self.limits), states)
+        edited.set_ranges(join_ranges(widened(edited, ranges, states), states))
         content = self._worker.call(
             "converter.quantize:quantize",
             edited.content(),
@@ -150,6 +154,7 @@ class Engine:
         self._count += 1
         path = self.folder / f"int8-{self._count}.tflite"
         path.write_bytes(content)
+        check_loads(path, self._worker, self.source)
         return path
 
     def channel_statistics(self, tensors: Sequence[int], max_samples: int = 24) -> ChannelStatistics:
@@ -171,15 +176,22 @@ class Engine:
         return ChannelStatistics(low, high, {tensor: value / count for tensor, value in total.items()})
 
     def tail(self) -> tuple[str, ...]:
-        """Names of what the last operators before each output write: the part that may stay in float."""
+        """Names of what the last operators before each output write: the part that may stay in float.
+
+        Neither what reads an input nor the first layer with weights is ever among them: else nothing would be
+        quantised, or an input be left without a scale.
+        """
         edited = EditableModel(self.content)
         states = {output for output, _ in self.model.states}
+        inputs, layers = set(edited.graph.inputs), edited.named(*_LAYERS)
         names: dict[str, None] = {}
         for tensor, output in zip(edited.graph.outputs, self.model.outputs, strict=True):
             producer = edited.producer(tensor)
             while producer is not None and output not in states:
+                if any(producer is own for own in layers[:1]) or not inputs.isdisjoint(producer.inputs):
+                    break
                 names[edited.name(producer.outputs[0])] = None
-                if edited.operator_name(producer) in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+                if edited.operator_name(producer) in _LAYERS:
                     break
                 producer = edited.producer(producer.inputs[0])
         return tuple(names)

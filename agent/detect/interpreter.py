@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -213,8 +214,10 @@ def _producers(operators: list[dict[str, Any]]) -> dict[int, tuple[str, int]]:
 
 
 def _first_line(error: BaseException) -> str:
+    """What the runtime says, once: it repeats itself for every part of a model, without a space."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    text = re.sub(r"(.{12,}?)\1+", r"\1", lines[0]) if lines else type(error).__name__
+    return re.sub(r"(?<=[a-z])(?=Node number)", ": ", text).rstrip(". ")
 
 
 def _reason(error: Exception) -> str:
