@@ -7,11 +7,12 @@ NumPy) inside the function that needs it: `--help` answers without any of them.
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from agent.errors import EdgetrackError
+from agent.version import __version__
 from converter.commands.compare import compare_command
 from converter.commands.compile import compile_command
 from converter.commands.convert import convert_command
@@ -25,8 +26,19 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgetrack-convert {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
     """Trained CNN and LSTM models in, proven int8 TFLite for CPU and Edge TPU out."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.detect.interpreter import _without_info_lines
 from agent.errors import ModelError
 from converter.load.float_model import FloatInputs
 from converter.tflite_edit.edit import EditableModel
@@ -53,7 +54,7 @@ def run_float(content: bytes, where: str, threads: int = 2, keep_all: bool = Fal
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    with warnings.catch_warnings():
+    with _without_info_lines(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that keeping all tensors needs memory is known and wanted
         try:
             interpreter = Interpreter(

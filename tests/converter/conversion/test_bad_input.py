@@ -82,7 +82,7 @@ def convert(folder: Path, *words: str | Path, **environment: str) -> subprocess.
 
 def complaint(result: subprocess.CompletedProcess[str]) -> str:
     """The one line that a user gets."""
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("INFO: ")]
+    lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
     return lines[0]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.version import __version__
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -58,6 +60,11 @@ def test_bad_calibration_is_one_line(tmp_path: Path) -> None:
     )
     assert (result.returncode, result.stderr.count("\n")) == (65, 1)
     assert "got no such file" in result.stderr
+
+
+def test_version_is_told() -> None:
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, f"edgetrack-convert {__version__}\n")
 
 
 def test_compare_wants_one_kind_of_data(tmp_path: Path) -> None:
