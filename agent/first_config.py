@@ -51,7 +51,9 @@ cameras:
     #   gate: {{points: [[0.2, 0.6], [0.8, 0.6]]}}
 
     rules:
-      - {{kind: zone, zone: view, when: [enter]}}
+      # min_age_s: seen for a second, not a flicker. Motion tells of movement, and may see several objects in one
+      # person; a model tells people and cars apart (edgetrack-models list).
+      - {{kind: zone, zone: view, when: [enter], min_age_s: 1}}
       # Someone stays for half a minute:
       # - {{kind: dwell, zone: view, min_s: 30}}
       # - {{kind: tripwire, tripwire: gate}}

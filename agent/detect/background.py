@@ -19,6 +19,7 @@ _LASTING_S = 3.0  # an exposure that stays for longer is that of the scene, not 
 _OTHER_LIGHT = math.log(2.0)  # of log gain: beyond it a correction costs too much contrast to go on with it
 _SWAY = 0.007  # of the width: what a camera on a pole moves by
 _GREY, _COLOURED = 1.0, 2.0  # mean spread of the channels, grey levels: of infrared below, not of asphalt
+_COLOUR_EVERY_S = 1.0
 _VARIANCES = 16.0  # squared standard deviations, MOG2's default
 
 
@@ -47,6 +48,7 @@ class Background:
         self._step = max(round(min(size) / 48), 1)
         self._background: ImageArray | None = None
         self._grey = False
+        self._coloured_s = -math.inf
         self._last_s = 0.0
         self._seen = 0
         self._start_over = False
@@ -71,6 +73,7 @@ class Background:
             self._background = self._subtractor.getBackgroundImage()
             self._seen, self._last_s, self.started_s, self._start_over = 1, time_s, time_s, False
             self._log_gain, self._log_gain_s = 0.0, time_s
+            self._coloured_s = -math.inf
             self._tell_shadows(self._background)
             return np.zeros(image.shape[:2], np.uint8)
         gain = self._gain(image, self._background)
@@ -91,9 +94,9 @@ class Background:
         if flux >= _OTHER_LIGHT and lasts_s >= (self._settings.absorb_s if hides else _LASTING_S):
             self._take_exposure(image, mask, self._background, gain)
         self._background = self._subtractor.getBackgroundImage(self._background)
-        self._tell_shadows(self._background)
         self._seen += 1
         self._last_s = time_s
+        self._tell_shadows(self._background)
         return np.asarray(cv2.threshold(mask, _SHADOW, _OBJECT, cv2.THRESH_BINARY)[1], np.uint8)
 
     def start_over(self) -> None:
@@ -102,6 +105,9 @@ class Background:
 
     def _tell_shadows(self, background: ImageArray) -> None:
         """Look for shadows in colour only: in a grey picture (infrared) dark clothes pass for one."""
+        if self._last_s - self._coloured_s < _COLOUR_EVERY_S:
+            return
+        self._coloured_s = self._last_s
         sampled = background[:: self._step, :: self._step].astype(np.int16)
         spread = float((sampled.max(axis=2) - sampled.min(axis=2)).mean())
         self._grey = spread < (_COLOURED if self._grey else _GREY)

@@ -16,6 +16,7 @@ SCORE_LEVELS = (0.5, 0.5, 0.5)
 """Whatever moves and is large enough is an object."""
 _MIN_FILL = 0.15  # of a box: what holds less moving pixels is noise strung together
 _STACK_GAP = 0.08  # of the height of both together, between parts of one object above each other
+_MOST_PARTS = 50  # more are rain or noise, and cost the square of their number
 _STACK_OVERLAP = 0.5  # of the narrower one's width, that parts of one object share
 
 
@@ -133,7 +134,7 @@ def join_parts(boxes: FloatArray, moving: FloatArray) -> tuple[FloatArray, Float
     Returns:
         (M, 4) and (M,) float32, M <= N: boxes around the parts, and the sums of their pixels.
     """
-    while len(boxes) > 1:
+    while 1 < len(boxes) <= _MOST_PARTS:
         low, high = boxes[:, None], boxes[None]
         wide = boxes[:, 2] - boxes[:, 0]
         shared = np.minimum(low[..., 2:], high[..., 2:]) - np.maximum(low[..., :2], high[..., :2])

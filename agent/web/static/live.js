@@ -81,5 +81,5 @@ function fullScreen(card) {
 
 export function privacyNote(privacy) {
   return `People are made unrecognisable here (web.privacy: ${privacy}); a detector that cannot tell people from ` +
-    "other things has all that moves hidden.";
+    "other things has what moves hidden, not who stands still.";
 }
