@@ -51,7 +51,7 @@ cameras:
     #   gate: {{points: [[0.2, 0.6], [0.8, 0.6]]}}
 
     rules:
-      # min_age_s: seen for a second, not a flicker. Motion tells of movement, and may see several objects in one
+      # min_age_s: seen for a second, no flicker. Motion tells of movement and may see several objects in one
       # person; a model tells people and cars apart (edgetrack-models list).
       - {{kind: zone, zone: view, when: [enter], min_age_s: 1}}
       # Someone stays for half a minute:
