@@ -36,7 +36,7 @@ from converter.runtime_comparison import compare_runtimes
 from converter.runtimes import judge_runtimes
 from converter.tflite_model.float_islands import float_islands
 from converter.tflite_model.reader import read_tflite
-from converter.tflite_model.scales import scale_warnings
+from converter.tflite_model.scales import ScaleWarning, scale_warnings
 
 _EXAMPLES = 6
 _EXAMPLE_SIDE = 640
@@ -89,6 +89,8 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
         outcome.limits,
     )
     passed = not best.parity.failures
+    scales = scale_warnings(file.main)
+    doubts = (*outcome.doubts, *_unseen_parts(outcome.spec, scales))
     facts = [
         ("source", f"{outcome.source.name} ({outcome.model.kind})"),
         ("sha256", outcome.spec.provenance.sha256),
@@ -114,8 +116,8 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
     return ReportContent(
         title=outcome.spec.name,
         verdict="passed" if passed else "failed",
-        summary=_summary(best.parity.accuracy, passed, outcome.doubts),
-        doubts=outcome.doubts,
+        summary=_summary(best.parity.accuracy, passed, doubts),
+        doubts=doubts,
         facts=tuple(facts),
         accuracy=best.parity.accuracy,
         sizes=(
@@ -137,9 +139,21 @@ def conversion_report(outcome: Outcome, command: str, seed: int) -> ReportConten
         runtimes=runtimes,
         warnings=(
             *(f"stays in float: {island.text}" for island in float_islands(file.main)),
-            *(f"{own.tensor}: {own.text}; {own.advice}" for own in scale_warnings(file.main)),
+            *(f"{own.tensor}: {own.text}; {own.advice}" for own in scales),
         ),
     )
+
+
+def _unseen_parts(spec: ModelSpec, scales: tuple[ScaleWarning, ...]) -> tuple[str, ...]:
+    """A doubt where parts of an output keep a few codes, which its error as a whole does not show."""
+    parts = [
+        own.tensor for own in scales if own.code == "joined-ranges" and "output of the model" in own.text
+    ]
+    if spec.task != "sequence" or not parts:
+        return ()
+    kept = ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
+    shared = "few codes are left beside larger values of one output, which its error does not show"
+    return (f"of {kept} {shared} (see the warnings)",)
 
 
 def _summary(accuracy: tuple[Accuracy, ...], passed: bool, doubts: tuple[str, ...]) -> str:

@@ -66,23 +66,50 @@ def test_enough_varied_samples_leave_no_doubt(tmp_path: Path) -> None:
     assert "but" not in text
 
 
-def write_far_output(path: Path) -> Path:
-    """Two outputs; the second lies so far from zero that int8 codes cannot tell its values apart."""
+def write_nodes(path: Path, nodes: list[onnx.NodeProto], outputs: dict[str, int]) -> Path:
+    """A model from x (1, 8) with two constants: w (8, 8), and far, (8,) of 1000."""
     weights = np.random.default_rng(0).normal(0, 0.4, size=(8, 8)).astype(np.float32)
-    constants = {"w": weights, "far": np.full(8, 1000, np.float32)}
-    chain = ["x", *(f"h{number}" for number in range(8)), "y"]
-    nodes = [
-        helper.make_node("MatMul", [before, "w"], [after]) for before, after in itertools.pairwise(chain)
-    ]
+    constants = {"w": weights, "far": np.full(8, 1000, np.float32), "shape": np.array([1, 2, 8])}
     graph = helper.make_graph(
-        [*nodes, helper.make_node("Add", ["y", "far"], ["z"])],
+        nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in ("y", "z")],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["any"] * n) for name, n in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
     return path
+
+
+def write_far_output(path: Path) -> Path:
+    """Two outputs; the second lies so far from zero that int8 codes cannot tell its values apart."""
+    chain = ["x", *(f"h{number}" for number in range(8)), "y"]
+    nodes = [
+        helper.make_node("MatMul", [before, "w"], [after]) for before, after in itertools.pairwise(chain)
+    ]
+    return write_nodes(path, [*nodes, helper.make_node("Add", ["y", "far"], ["z"])], {"y": 2, "z": 2})
+
+
+def write_joined_output(path: Path) -> Path:
+    """(1, 2, 8): places in hundreds of px beside scores in 0..1, as detectors' files have them."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Mul", ["m", "far"], ["places"]),
+        helper.make_node("Sigmoid", ["m"], ["scores"]),
+        helper.make_node("Concat", ["places", "scores"], ["both"], axis=1),
+        helper.make_node("Reshape", ["both", "shape"], ["y"]),
+    ]
+    return write_nodes(path, nodes, {"y": 3})
+
+
+@pytest.mark.slow
+def test_small_part_of_an_output_that_is_lost_beside_a_large_one_is_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=RNG.normal(0, 0.3, size=(120, 8)).astype(np.float32))
+    model = write_joined_output(tmp_path / "m.onnx")
+    result = run("convert", model, "--calibration", tmp_path / "x.npz", "-o", tmp_path / "out", "-q")
+    text = " ".join(result.stdout.split())
+    assert "the int8 model loses no more than allowed: relative error" in text, result.stderr
+    assert "few codes are left beside larger values of one output, which its error does not show" in text
 
 
 @pytest.mark.slow
