@@ -19,23 +19,34 @@ def check_loads(path: Path, worker: Worker, source: Path) -> None:
 
     Args:
         path: of the file, a temporary one.
-        worker: where the operators are tried one by one, as the runtime may end its process over one.
+        worker: where it is loaded, as the runtime may end its process over a file.
         source: the user's model, for the message.
 
     Raises:
         ModelError: the runtime refuses it; names the model and, where it can be found, the operator.
     """
     try:
+        reason: str | None = worker.call("converter.runtime_check:load", path, on=source)
+    except ModelError:
+        reason = "the runtime crashes"  # LiteRT frees twice what XNNPACK could not make
+    if reason is None:
+        return
+    operator = _search(path, worker, source)
+    at = f" at {operator}" if operator else ""
+    raise ModelError(
+        str(source),
+        f"expected an int8 file that the runtime loads, got one that it refuses{at}: {reason}",
+        "replace that layer, or report it with the model",
+    )
+
+
+def load(path: Path) -> str | None:
+    """Why the runtime refuses a file; None where it does not. Runs in the worker."""
+    try:
         Interpreter(path)
     except ModelError as error:
-        reason = error.problem.split(", got ", 1)[-1]
-        refused = _search(path, worker, source)
-        at = f" at {refused}" if refused else ""
-        raise ModelError(
-            str(source),
-            f"expected an int8 file that the runtime loads, got one that it refuses{at}: {reason}",
-            "replace that layer, or report it with the model",
-        ) from error
+        return error.problem.split(", got ", 1)[-1]
+    return None
 
 
 def _search(path: Path, worker: Worker, source: Path) -> str | None:
@@ -62,9 +73,7 @@ def refused_operator(path: Path) -> str | None:
         ]
         edited.set_outputs(only.outputs)
         alone.write_bytes(edited.content())
-        try:
-            Interpreter(alone)
-        except ModelError:
+        if load(alone) is not None:
             name = re.split("[;:]", whole.name(operator.outputs[0]))[0]
             return f"{whole.operator_name(operator)} {name}"
     return None

@@ -83,6 +83,9 @@ def rewrite(model: Any, where: str) -> Rewrite:
         elif kind == "Conv1D":
             layer.call = _temporal_call(layer)
             kinds["Conv1D as 2-D convolutions with equal dilations"] = 1
+        elif kind == "TimeDistributed" and type(layer.layer).__name__ == "Dense":
+            layer.call = _every_step_call(layer)
+            kinds["TimeDistributed dense layers over all steps at once"] = 1
     done.notes = list(kinds)
     return done
 
@@ -174,6 +177,15 @@ def _temporal_call(layer: Layer) -> Callable[..., Any]:
         stride, dilation = int(layer.strides[0]), int(layer.dilation_rate[0])
         result = convolve_time(inputs, kernel, bias, stride, dilation, layer.padding, int(layer.groups))
         return layer.activation(result) if layer.activation is not None else result
+
+    return call
+
+
+def _every_step_call(layer: Layer) -> Callable[..., Any]:
+    """A dense layer works on the last axis anyway; step by step it ends in a PACK, which does not map."""
+
+    def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        return layer.layer(inputs)
 
     return call
 
