@@ -269,6 +269,7 @@ class Interrupting:
         if name == "typer":
             signal.raise_signal(signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever started the tests may ignore
 sys.meta_path.insert(0, Interrupting())
 from agent.cli import main
 main()
