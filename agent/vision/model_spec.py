@@ -176,7 +176,9 @@ def load_spec(path: Path) -> ModelSpec:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{path} {place}".rstrip(), first["msg"], "see The ModelSpec in docs/converting.md") from error
+        raise ModelError(
+            f"{path} {place}".rstrip(), first["msg"], "see docs/converting.md, The ModelSpec"
+        ) from error
 
 
 def save_spec(spec: ModelSpec, path: Path) -> None:
