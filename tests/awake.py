@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Self
 
 _TICK_S = 0.01
 _LATE_S = 0.05  # a tick that comes later than that is the machine's, not the timer's
@@ -45,3 +46,19 @@ class AwakeClock:
                 now_s = time.monotonic()
                 self._stood_s += self._late_s(now_s)
                 self._tick_s = now_s
+
+
+class Standing:
+    """For how long this process stood still in a block, to be added to bounds on what others measured."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._clock, self._began_s = AwakeClock(), time.monotonic()
+        self._began_awake_s = self._clock.now_s()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        awake_s = self._clock.now_s() - self._began_awake_s
+        self.seconds = time.monotonic() - self._began_s - awake_s
+        self._clock.close()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.awake import AwakeClock
+from tests.awake import Standing
 from tests.faults import broker_kill, disk_full, network, publisher_kill
 from tests.faults.broker import BINARY
 
@@ -17,11 +16,12 @@ pytestmark = pytest.mark.skipif(BINARY is None, reason="needs mosquitto (apt-get
 
 
 def test_broker_killed_under_a_stream_of_alerts_loses_none_and_keeps_the_order(tmp_path: Path) -> None:
-    figures = broker_kill.run(tmp_path, cycles=3, rate=50)
+    with Standing() as standing:
+        figures = broker_kill.run(tmp_path, cycles=3, rate=50)
     assert figures["drained"]
     assert figures["committed"] > 20
     assert (figures["lost"], figures["out_of_order"]) == (0, 0)
-    assert figures["reconnect_max_s"] < 15, "waits of half a second, and not for ever"
+    assert figures["reconnect_max_s"] < 5 + standing.seconds
 
 
 def test_publisher_killed_at_random_moments_delivers_all_that_was_committed(tmp_path: Path) -> None:
@@ -33,16 +33,15 @@ def test_publisher_killed_at_random_moments_delivers_all_that_was_committed(tmp_
 
 
 def test_link_that_stalls_and_is_cut_loses_none_and_is_noticed_in_time(tmp_path: Path) -> None:
-    awake, began_s = AwakeClock(), time.monotonic()
-    awake_s = awake.now_s()
-    figures = network.run(tmp_path, rounds=1, stall_s=4.0, delay_s=0.02, keepalive_s=2, rate=50, loss=0.05)
-    stood_s = time.monotonic() - began_s - (awake.now_s() - awake_s)
-    awake.close()
+    with Standing() as standing:
+        figures = network.run(
+            tmp_path, rounds=1, stall_s=4.0, delay_s=0.02, keepalive_s=2, rate=50, loss=0.05
+        )
     assert figures["drained"]
     assert figures["committed"] > 50
     assert (figures["lost"], figures["out_of_order"]) == (0, 0)
     assert figures["packets_lost"] > 0
-    assert figures["noticed_max_s"] < 4.5 + stood_s, "twice the keepalive"
+    assert figures["noticed_max_s"] < 4.5 + standing.seconds, "twice the keepalive"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to mount a disk")

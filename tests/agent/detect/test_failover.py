@@ -173,6 +173,25 @@ def test_the_frame_of_a_fault_is_answered_by_the_cpu_and_the_device_comes_back(t
     assert np.median(took_s) < (DEADLINE_S - 1.0 if fault in ("hang", "late 8") else 0.0) + LIMIT_S
 
 
+def test_a_hang_at_the_default_deadline_is_over_within_two_seconds(tpu, awake, monkeypatch):
+    spawn, deadline_s = tpu.spawn, DetectorSettings.model_fields["deadline_s"].default
+    monkeypatch.setattr(tpu, "spawn", lambda: spawn(deadline_s))
+    opened, took_s = tpu.open(), []
+    try:
+        for _ in range(3):
+            wait_until(lambda: tpu.states[-1] is DeviceState.ONLINE, "the device")
+            assert answer(opened, 7) == [7]
+            seen = len(tpu.reports)
+            tpu.command("hang")
+            began_s = awake.now_s()
+            while len(tpu.reports) == seen:
+                assert answer(opened, 9) == [9]
+            took_s.append(awake.now_s() - began_s)
+    finally:
+        opened.close()
+    assert np.median(took_s) < LIMIT_S
+
+
 @pytest.mark.parametrize("fault", ["garbage"])
 def test_noise_that_looks_like_an_answer_is_found_by_the_test_picture(tpu, awake, fault):
     opened, took_s = tpu.open(verify_every_s=0.05), []
